@@ -1,0 +1,176 @@
+//! The interface every kernel implements.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::choice::DriverKind;
+use crate::counters::DriverCounters;
+use crate::instant::Instant;
+use crate::op::{Completion, Key, Op, Token};
+use crate::pool::{BufferPool, Chunk};
+use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
+
+/// How long [`Driver::turn`] may sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: submit, take what is there, return.
+    Poll,
+    /// Until something completes, [`Unpark::unpark`] is called, or the instant comes (`None`: no limit).
+    Until(Option<Instant>),
+}
+
+/// Ends another thread's [`Driver::turn`] early.
+pub trait Unpark: Send + Sync {
+    /// Makes the current sleep, or else the next one, return. Calls may be merged. Costs a system call: callers
+    /// keep a flag that says whether the reactor sleeps.
+    fn unpark(&self);
+}
+
+/// One reactor's kernel.
+///
+/// A driver belongs to one thread (`turn` must always be called from the same one) and is neither `Send` nor
+/// `Sync`. Everything asynchronous goes through [`submit`](Self::submit); the remaining methods never block.
+///
+/// # Life of an operation
+///
+/// | state | entered by | left by | who frees |
+/// |---|---|---|---|
+/// | submitted | `submit` | last completion | slot keeps the operation's memory |
+/// | cancelling | `cancel` | last completion: `Cancelled`, or what had happened first | the same |
+/// | parked (`Receive` only) | pool empty | a buffer is free, or `cancel` | holds no buffer |
+/// | done | last completion delivered by `turn` | | slot is free, generation raised |
+///
+/// A completion that names an older generation is counted, gives its buffer back, and does nothing else.
+pub trait Driver {
+    /// Which implementation this is.
+    fn kind(&self) -> DriverKind;
+
+    /// Starts an operation. It reaches the kernel at the latest in the next [`turn`](Self::turn).
+    fn submit(&mut self, token: Token, op: Op) -> Key;
+
+    /// Asks for an operation's end. Its own last completion says how it ended; a key of the past is ignored.
+    fn cancel(&mut self, key: Key);
+
+    /// Submits what is staged, sleeps as `wait` allows, appends what completed, and refreshes [`now`](Self::now).
+    ///
+    /// # Errors
+    /// Only what no retry can mend (the ring or epoll descriptor itself is broken). Interruption, a full completion
+    /// queue and their like are handled inside.
+    fn turn(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> io::Result<()>;
+
+    /// True when [`turn`](Self::turn) would find something without sleeping. Used to watch for work for a bounded time before
+    /// sleeping; on io_uring it reads shared memory only, on epoll it is one system call.
+    fn peek(&mut self) -> bool;
+
+    /// The time of the latest turn: cheap, the same for everything done within the turn.
+    fn now(&self) -> Instant;
+
+    /// Reads the clock.
+    fn clock(&self) -> Instant;
+
+    /// Reads the wall clock.
+    fn wall_clock(&self) -> SystemTime;
+
+    /// Fills `bytes` with randomness fit for seeding.
+    fn entropy(&mut self, bytes: &mut [u8]);
+
+    /// The handle with which other threads wake this driver.
+    fn unparker(&self) -> Arc<dyn Unpark>;
+
+    /// Offers `slices`, in order, to a stream's send buffer without blocking and returns how many bytes it took.
+    /// The bytes are only borrowed for the call: no memory stays with the kernel.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it took none (then submit [`Op::Writable`]); otherwise the connection's error, such as
+    /// `ConnectionReset` or `BrokenPipe`.
+    fn try_send(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Takes what a stream has received, without blocking: `Ok(None)` at its end. Not to be mixed with a
+    /// [`Op::Receive`] that has not ended, for the order of bytes would be lost. The chunk is on the heap.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; otherwise the connection's error.
+    fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>>;
+
+    /// Closes a socket. No operation on it may be in flight: end them first (debug builds assert it).
+    fn close(&mut self, socket: Socket);
+
+    /// Calls on sockets that have nothing to wait for.
+    fn sockets(&mut self) -> &mut dyn Sockets;
+
+    /// The pool that receives are filled from.
+    fn pool(&self) -> &BufferPool;
+
+    /// What happened so far; readable from other threads.
+    fn counters(&self) -> &Arc<DriverCounters>;
+
+    /// Number of operations whose last completion has not been delivered.
+    fn in_flight(&self) -> usize;
+
+    /// Cancels everything still in flight and reaps it, within `patience`; returns how many operations could not be
+    /// reaped. Memory those may still touch is leaked rather than freed. Sockets in discarded completions are
+    /// closed.
+    fn quiesce(&mut self, patience: std::time::Duration) -> usize;
+}
+
+/// The part of a driver that answers at once.
+pub trait Sockets {
+    /// A fresh stream socket, close-on-exec.
+    ///
+    /// # Errors
+    /// Descriptor exhaustion, or a domain the kernel does not know.
+    fn open(&mut self, domain: Domain) -> io::Result<Socket>;
+
+    /// A listening socket and the address it really has (port 0 resolved).
+    ///
+    /// # Errors
+    /// `AddrInUse`, `PermissionDenied`, `AddrNotAvailable` and their like from bind or listen.
+    fn listen(&mut self, spec: &ListenSpec) -> io::Result<(Socket, Address)>;
+
+    /// Takes over a descriptor opened elsewhere (inherited, or of the standard library).
+    fn adopt(&mut self, descriptor: std::os::fd::OwnedFd) -> Socket;
+
+    /// A second descriptor of the same open socket.
+    ///
+    /// # Errors
+    /// Descriptor exhaustion.
+    fn duplicate(&mut self, socket: Socket) -> io::Result<Socket>;
+
+    /// Takes the next connection waiting at a listener, without blocking. Only while no [`Op::Accept`] is in flight.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the accept queue is empty.
+    fn try_accept(&mut self, listener: Socket) -> io::Result<Socket>;
+
+    /// Sets an option.
+    ///
+    /// # Errors
+    /// Whatever the kernel says: an option the socket does not have, a value out of range.
+    fn set_option(&mut self, socket: Socket, option: SocketOption) -> io::Result<()>;
+
+    /// Reads an option: pass any value of the variant wanted, receive the one in force.
+    ///
+    /// # Errors
+    /// As for [`set_option`](Self::set_option).
+    fn option(&mut self, socket: Socket, option: SocketOption) -> io::Result<SocketOption>;
+
+    /// Address of this end.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn local_address(&mut self, socket: Socket) -> io::Result<Address>;
+
+    /// Address of the other end.
+    ///
+    /// # Errors
+    /// `NotConnected` when there is none any more.
+    fn peer_address(&mut self, socket: Socket) -> io::Result<Address>;
+
+    /// Ends sending, receiving or both.
+    ///
+    /// # Errors
+    /// `NotConnected` when the peer is gone already.
+    fn shutdown(&mut self, socket: Socket, how: Shutdown) -> io::Result<()>;
+}

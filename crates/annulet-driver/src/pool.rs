@@ -1,0 +1,502 @@
+//! The receive buffer pool and its leases.
+//!
+//! # States of a buffer
+//!
+//! ```text
+//!            publish                 kernel filled it, lease handed out
+//!   free ───────────────▶ with kernel ───────────────────────────▶ leased
+//!    ▲                         │ filled, but leasing it would                │
+//!    │                         ▼ empty the pool: copied to the heap          │
+//!    └─────────────────────────┴─────────────────────────────────────────────┘
+//!                                             lease dropped (exactly once)
+//! ```
+//!
+//! On io_uring "with kernel" is the provided-buffer ring; on epoll it is the moment of the `recv` call.
+//!
+//! # Progress guarantee
+//!
+//! Handlers may keep leases for as long as they like, so leases alone must never empty the pool. Of a pool that
+//! has reached its maximum, a share ([`BufferPool::reserve`], a quarter, at least two buffers) is never leased:
+//! what arrives while only that share is left is copied to exact-size heap memory and the buffer goes straight
+//! back. A parked receive is therefore always served in the end, without any handler's cooperation, and the
+//! memory so used counts against each connection's unread limit.
+//!
+//! # Invariants
+//!
+//! - **P1** The region is mapped once, at its maximum size, and unmapped when the last of pool and leases is gone.
+//! - **P2** Buffer `id` is the `buffer_size` bytes at `id * buffer_size`; ids are below `buffers_max`, so a buffer
+//!   lies within the region.
+//! - **P3** A buffer is in exactly one state. Only a `Leased` buffer is read or written from here, and only through
+//!   its one lease; the kernel writes only buffers that are `WithKernel`.
+//! - **P4** Pool and leases stay on one thread (`Rc`).
+//! - **P5** Every byte of the region was initialised by the zeroing map, so reading any of it is defined.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::counters::DriverCounters;
+use crate::options::PoolOptions;
+
+/// What a returned buffer is filled with in debug builds, so that use after return shows.
+const POISON: u8 = 0xdb;
+
+/// Number of a buffer within its pool.
+pub(crate) type BufferId = u16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not yet part of the pool.
+    Unused,
+    Free,
+    WithKernel,
+    Leased,
+}
+
+/// A reactor's receive buffers. Cloning gives another handle on the same pool.
+#[derive(Clone)]
+pub struct BufferPool(Rc<Shared>);
+
+struct Shared {
+    base: NonNull<u8>,
+    buffer_size: u32,
+    buffers_max: u32,
+    total: Cell<u32>,
+    leased: Cell<u32>,
+    /// Leases beyond which the pool grows or, full-grown, copies.
+    leased_max: Cell<u32>,
+    free: RefCell<Vec<BufferId>>,
+    /// One per buffer the pool may ever have.
+    states: Box<[Cell<State>]>,
+    counters: Arc<DriverCounters>,
+}
+
+/// How many buffers are in which state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// Buffers in the pool.
+    pub total: u32,
+    /// Buffers the kernel may fill now.
+    pub with_kernel: u32,
+    /// Buffers out as leases.
+    pub leased: u32,
+    /// Buffers waiting to be given to the kernel.
+    pub free: u32,
+}
+
+impl BufferPool {
+    /// Maps a pool.
+    ///
+    /// # Errors
+    /// The kernel's, when the address space cannot be mapped.
+    pub fn new(options: &PoolOptions, counters: Arc<DriverCounters>) -> std::io::Result<Self> {
+        let PoolOptions { buffers, buffers_max, buffer_size } = options.clamped();
+        let length = buffers_max as usize * buffer_size as usize;
+        // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no existing memory.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast::<u8>()).expect("mmap gives no null mapping");
+        let pool = Self(Rc::new(Shared {
+            base,
+            buffer_size,
+            buffers_max,
+            total: Cell::new(0),
+            leased: Cell::new(0),
+            leased_max: Cell::new(0),
+            free: RefCell::new(Vec::new()),
+            states: vec![Cell::new(State::Unused); buffers_max as usize].into_boxed_slice(),
+            counters,
+        }));
+        pool.add(buffers);
+        Ok(pool)
+    }
+
+    /// Bytes per buffer.
+    pub fn buffer_size(&self) -> u32 {
+        self.0.buffer_size
+    }
+
+    /// Buffers the pool may grow to.
+    pub fn buffers_max(&self) -> u32 {
+        self.0.buffers_max
+    }
+
+    /// Buffers of a full-grown pool that are never leased.
+    pub fn reserve(&self) -> u32 {
+        (self.0.total.get() / 4).max(2)
+    }
+
+    /// How many buffers are in which state.
+    pub fn usage(&self) -> PoolUsage {
+        let shared = &self.0;
+        let (total, leased, free) =
+            (shared.total.get(), shared.leased.get(), shared.free.borrow().len() as u32);
+        PoolUsage { total, with_kernel: total - leased - free, leased, free }
+    }
+
+    /// Writes the usage gauges into the counters. Called once per turn, and before they are read.
+    pub(crate) fn publish_usage(&self) {
+        let usage = self.usage();
+        let counters = &self.0.counters;
+        counters.buffers_total.set(u64::from(usage.total));
+        counters.buffers_with_kernel.set(u64::from(usage.with_kernel));
+        counters.buffers_leased.set(u64::from(usage.leased));
+        counters.buffers_free.set(u64::from(usage.free));
+    }
+
+    /// Doubles the pool, up to its maximum; false when it is there already.
+    pub(crate) fn grow(&self) -> bool {
+        let total = self.0.total.get();
+        let grown = (total * 2).min(self.0.buffers_max);
+        if grown == total {
+            return false;
+        }
+        self.add(grown - total);
+        self.0.counters.pool_growths.increment();
+        true
+    }
+
+    fn add(&self, count: u32) {
+        let shared = &self.0;
+        let total = shared.total.get();
+        shared.total.set(total + count);
+        shared.leased_max.set(total + count - self.reserve());
+        // Backwards, so that the lowest id is on top: a lightly used pool touches few pages.
+        for id in (total..total + count).rev() {
+            self.set_state(id as BufferId, State::Unused, State::Free);
+            shared.free.borrow_mut().push(id as BufferId);
+        }
+    }
+
+    /// Takes a free buffer for the kernel to fill (the one returned last).
+    pub(crate) fn take(&self) -> Option<BufferId> {
+        let id = self.0.free.borrow_mut().pop()?;
+        self.set_state(id, State::Free, State::WithKernel);
+        Some(id)
+    }
+
+    /// True when [`take`](Self::take) would give a buffer.
+    pub(crate) fn has_free(&self) -> bool {
+        !self.0.free.borrow().is_empty()
+    }
+
+    /// Where a buffer lies. The kernel may write there while the buffer is `WithKernel`.
+    pub(crate) fn address(&self, id: BufferId) -> *mut u8 {
+        assert!(u32::from(id) < self.0.buffers_max, "buffer {id} is not of this pool");
+        // SAFETY: P2, the id was just checked.
+        unsafe { self.0.base.as_ptr().add(id as usize * self.0.buffer_size as usize) }
+    }
+
+    /// Hands out what the kernel wrote to the front of `id`: as a lease, or as a copy when a lease would take the
+    /// reserve.
+    ///
+    /// # Panics
+    /// When `length` is more than a buffer or the buffer was not with the kernel: the driver is broken.
+    pub(crate) fn deliver(&self, id: BufferId, length: usize) -> Chunk {
+        assert!(length <= self.0.buffer_size as usize, "kernel filled {length} bytes of a smaller buffer");
+        let shared = &self.0;
+        self.set_state(id, State::WithKernel, State::Leased);
+        let leased = shared.leased.get() + 1;
+        shared.leased.set(leased);
+        let chunk = Chunk(Repr::Lease(Lease { pool: shared.clone(), id, start: 0, end: length as u16 }));
+        if leased > shared.leased_max.get() { self.spare_the_reserve(chunk) } else { chunk }
+    }
+
+    /// A chunk whose lease would take the reserve: after growth it may, else it is copied.
+    #[cold]
+    fn spare_the_reserve(&self, chunk: Chunk) -> Chunk {
+        if self.grow() {
+            return chunk;
+        }
+        self.0.counters.pressure_copies.increment();
+        chunk.into_heap()
+    }
+
+    /// Plays the kernel: copies the front of `bytes` into a free buffer and delivers it; `None` when there is none.
+    pub(crate) fn fill(&self, bytes: &[u8]) -> Option<Chunk> {
+        let id = self.take()?;
+        let length = bytes.len().min(self.buffer_size() as usize);
+        // SAFETY: the buffer was taken, so nobody else uses it (P3), and it is at least `length` long (P2).
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address(id), length) };
+        Some(self.deliver(id, length))
+    }
+
+    /// Gives back a buffer that came back from the kernel without bytes.
+    pub(crate) fn put_back(&self, id: BufferId) {
+        self.set_state(id, State::WithKernel, State::Free);
+        self.0.free.borrow_mut().push(id);
+    }
+
+    fn set_state(&self, id: BufferId, from: State, to: State) {
+        self.0.set_state(id, from, to);
+    }
+}
+
+impl Shared {
+    fn set_state(&self, id: BufferId, from: State, to: State) {
+        let state = &self.states[id as usize];
+        assert!(state.get() == from, "buffer {id} is to become {to:?}");
+        state.set(to);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let length = self.buffers_max as usize * self.buffer_size as usize;
+        // SAFETY: P1: mapped by `new` with this length, and no lease is left. The driver keeps a handle (or leaks
+        // one) for as long as the kernel may write.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), length) };
+    }
+}
+
+/// Exclusive use of one filled buffer, and which of its bytes are of interest.
+struct Lease {
+    pool: Rc<Shared>,
+    id: BufferId,
+    start: u16,
+    end: u16,
+}
+
+impl Lease {
+    fn bytes(&self) -> &[u8] {
+        let size = self.pool.buffer_size as usize;
+        // SAFETY: P2 places the buffer within the region, P3 makes this lease its only user, P5 initialised it.
+        let buffer =
+            unsafe { std::slice::from_raw_parts(self.pool.base.as_ptr().add(self.id as usize * size), size) };
+        &buffer[self.start as usize..self.end as usize]
+    }
+
+    /// The whole buffer.
+    fn buffer_mut(&mut self) -> &mut [u8] {
+        let size = self.pool.buffer_size as usize;
+        // SAFETY: as in `bytes`; `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.pool.base.as_ptr().add(self.id as usize * size), size) }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if cfg!(debug_assertions) {
+            self.buffer_mut().fill(POISON);
+        }
+        self.pool.leased.set(self.pool.leased.get() - 1);
+        self.pool.set_state(self.id, State::Leased, State::Free);
+        self.pool.free.borrow_mut().push(self.id);
+    }
+}
+
+struct Heap {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+/// Received bytes: usually a lease on the buffer the kernel filled, on the heap when the pool was short.
+///
+/// Dereferences to the bytes. Dropping it gives the buffer back, so keep one only as long as the bytes are of use:
+/// [`into_bytes`](Self::into_bytes) and `to_vec` copy them out. A chunk stays on its reactor's thread.
+pub struct Chunk(Repr);
+
+enum Repr {
+    Lease(Lease),
+    Heap(Box<Heap>),
+}
+
+// It is handed through several layers for every message.
+const _: () = assert!(size_of::<Chunk>() == 16);
+
+impl Chunk {
+    /// Removes the first `count` bytes.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.len(), "advance by {count} in a chunk of {}", self.len());
+        match &mut self.0 {
+            Repr::Lease(lease) => lease.start += count as u16,
+            Repr::Heap(heap) => heap.start += count,
+        }
+    }
+
+    /// Keeps the first `length` bytes; no effect when there are fewer.
+    pub fn truncate(&mut self, length: usize) {
+        if length < self.len() {
+            match &mut self.0 {
+                Repr::Lease(lease) => lease.end = lease.start + length as u16,
+                Repr::Heap(heap) => heap.end = heap.start + length,
+            }
+        }
+    }
+
+    /// Copies the bytes into memory of their own, which may go to other threads, and returns the buffer.
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Repr::Lease(lease) => Bytes::copy_from_slice(lease.bytes()),
+            Repr::Heap(heap) => Bytes::from(heap.bytes).slice(heap.start..heap.end),
+        }
+    }
+
+    /// True while the bytes lie in a pool buffer.
+    pub fn is_lease(&self) -> bool {
+        matches!(self.0, Repr::Lease(_))
+    }
+
+    /// Memory this chunk keeps from other use, in bytes: a whole buffer for a lease.
+    pub fn pinned(&self) -> usize {
+        match &self.0 {
+            Repr::Lease(lease) => lease.pool.buffer_size as usize,
+            Repr::Heap(heap) => heap.bytes.len(),
+        }
+    }
+
+    /// The same bytes in exact-size heap memory, so that no pool buffer is held.
+    #[must_use]
+    pub fn into_heap(self) -> Self {
+        if self.is_lease() { Self::from(self.to_vec()) } else { self }
+    }
+
+    /// Appends `bytes` in the unused rest of a leased buffer; false when they do not fit.
+    pub fn try_append(&mut self, bytes: &[u8]) -> bool {
+        let Repr::Lease(lease) = &mut self.0 else { return false };
+        let end = lease.end as usize;
+        let Some(room) = lease.buffer_mut().get_mut(end..end + bytes.len()) else { return false };
+        room.copy_from_slice(bytes);
+        lease.end += bytes.len() as u16;
+        true
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Lease(lease) => lease.bytes(),
+            Repr::Heap(heap) => &heap.bytes[heap.start..heap.end],
+        }
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// A chunk on the heap, as tests and clients make them.
+impl From<Vec<u8>> for Chunk {
+    fn from(bytes: Vec<u8>) -> Self {
+        let bytes = bytes.into_boxed_slice();
+        Self(Repr::Heap(Box::new(Heap { start: 0, end: bytes.len(), bytes })))
+    }
+}
+
+impl std::fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.is_lease() { "lease" } else { "heap" };
+        write!(f, "Chunk({kind}, {} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(buffers: u32, buffers_max: u32) -> BufferPool {
+        let options = PoolOptions { buffers, buffers_max, buffer_size: 512 };
+        BufferPool::new(&options, Arc::default()).expect("pool")
+    }
+
+    fn fill(pool: &BufferPool, bytes: &[u8]) -> Chunk {
+        pool.fill(bytes).expect("a free buffer")
+    }
+
+    #[test]
+    fn a_lease_reads_what_the_kernel_wrote_and_returns_its_buffer_once() {
+        let pool = pool(8, 8);
+        let mut chunk = fill(&pool, b"hello");
+        assert_eq!(&*chunk, b"hello");
+        chunk.advance(2);
+        chunk.truncate(2);
+        assert_eq!(&*chunk, b"ll");
+        assert_eq!(pool.usage(), PoolUsage { total: 8, with_kernel: 0, leased: 1, free: 7 });
+        drop(chunk);
+        assert_eq!(pool.usage(), PoolUsage { total: 8, with_kernel: 0, leased: 0, free: 8 });
+    }
+
+    #[test]
+    fn a_pool_grows_before_it_copies() {
+        let pool = pool(4, 16);
+        let leases: Vec<_> = (0..12).map(|n| fill(&pool, &[n])).collect();
+        assert!(leases.iter().all(Chunk::is_lease));
+        assert_eq!(pool.usage().total, 16);
+        assert!(leases.iter().enumerate().all(|(n, chunk)| **chunk == [n as u8]));
+    }
+
+    #[test]
+    fn leases_never_take_the_reserve() {
+        let pool = pool(8, 8);
+        let chunks: Vec<_> = (0..100).map(|n| fill(&pool, &[n])).collect();
+        assert_eq!(chunks.iter().filter(|chunk| chunk.is_lease()).count(), 6);
+        assert_eq!(pool.usage().free, 2);
+        assert!(chunks.iter().enumerate().all(|(n, chunk)| **chunk == [n as u8]));
+    }
+
+    #[test]
+    fn a_lease_outlives_its_pool() {
+        let pool = pool(8, 8);
+        let chunk = fill(&pool, b"still here");
+        drop(pool);
+        assert_eq!(&*chunk, b"still here");
+    }
+
+    #[test]
+    fn small_arrivals_are_joined_in_the_rest_of_a_buffer() {
+        let pool = pool(8, 8);
+        let mut chunk = fill(&pool, b"a");
+        assert!(chunk.try_append(b"bc"));
+        assert_eq!(&*chunk, b"abc");
+        assert!(!chunk.try_append(&[0; 510]));
+        assert!(chunk.try_append(&[1; 509]));
+        assert_eq!(chunk.len(), 512);
+        assert!(!Chunk::from(vec![1]).try_append(b"x"));
+    }
+
+    #[test]
+    fn bytes_taken_out_are_those_left_in_the_chunk() {
+        let pool = pool(8, 8);
+        let mut lease = fill(&pool, b"abcdef");
+        lease.advance(1);
+        lease.truncate(3);
+        assert_eq!(lease.into_bytes(), &b"bcd"[..]);
+        let mut heap = Chunk::from(b"abcdef".to_vec());
+        heap.advance(1);
+        heap.truncate(3);
+        assert_eq!(heap.into_bytes(), &b"bcd"[..]);
+        assert_eq!(pool.usage().leased, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "is to become")]
+    fn a_completion_for_a_buffer_the_kernel_does_not_have_is_a_bug() {
+        let pool = pool(8, 8);
+        let id = pool.take().expect("a free buffer");
+        let _chunk = pool.deliver(id, 1);
+        let _again = pool.deliver(id, 1);
+    }
+}
