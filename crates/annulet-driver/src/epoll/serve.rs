@@ -1,0 +1,213 @@
+//! What a turn does for each event and for each descriptor on the ready list.
+
+use std::io;
+
+use super::EpollDriver;
+use super::operation::Kind;
+use super::table::{Flag, Place, Side, WAKE, Watched};
+use crate::driver::Sockets;
+use crate::op::{Completion, Key, Outcome, Token};
+use crate::signals;
+use crate::socket::{Socket, SocketOption};
+use crate::sys::epoll::{CLOSED, ERROR, WRITABLE};
+use crate::sys::{self, Received};
+
+/// Buffers one connection may fill in a turn before the others have theirs.
+pub(super) const BUFFERS_PER_TURN: usize = 16;
+
+/// Connections taken from one listener in a turn.
+pub(super) const ACCEPTS_PER_TURN: usize = 64;
+
+impl EpollDriver {
+    pub(super) fn put_on_ready_list(&mut self, socket: Socket) {
+        let place = self.sockets.table.place(socket);
+        let watched = self.sockets.table.enter(socket);
+        if !watched.is(Flag::LISTED) {
+            watched.set(Flag::LISTED);
+            self.ready.push(place);
+        }
+    }
+
+    pub(super) fn serve_ready(&mut self, completions: &mut Vec<Completion>) {
+        if self.ready.is_empty() && self.starved.is_empty() {
+            return;
+        }
+        // Two lists, for what is served may be listed again: that is the next turn's.
+        debug_assert!(self.serving.is_empty());
+        if self.pool.has_free() {
+            std::mem::swap(&mut self.serving, &mut self.starved);
+        }
+        self.serving.append(&mut self.ready);
+        let mut serving = std::mem::take(&mut self.serving);
+        for place in serving.drain(..) {
+            // Closed since, or cancelled (then the edge is remembered and the next operation is listed again).
+            let Some(watched) = self.sockets.table.at(place) else { continue };
+            watched.clear(Flag::LISTED);
+            let watched = *watched;
+            self.read(place, watched, completions);
+        }
+        self.serving = serving;
+    }
+
+    pub(super) fn handle_event(&mut self, event: u32, data: u64, completions: &mut Vec<Completion>) {
+        if data == WAKE {
+            self.counters.unparks.add(u64::from(self.has_slept));
+            self.take_signals(completions);
+            return;
+        }
+        let place = Place::from_bits(data);
+        let Some(watched) = self.sockets.table.at(place) else {
+            self.counters.stale_completions.increment();
+            return;
+        };
+        watched.merge(event);
+        let watched = *watched;
+        // What is listed has had its share of this turn.
+        if !watched.is(Flag::LISTED) {
+            self.read(place, watched, completions);
+        }
+        // Not by the end of reading alone: a half-closed peer may yet take what is queued for it.
+        if event & (WRITABLE | CLOSED | ERROR) != 0
+            && let Some(slot) = watched.slot(Side::Write)
+        {
+            self.write(place, slot, completions);
+        }
+    }
+
+    /// Serves the Receive or Accept at `place`, if there is one and anything may be there for it.
+    fn read(&mut self, place: Place, watched: Watched, completions: &mut Vec<Completion>) {
+        if !watched.is(Flag::READABLE) {
+            return;
+        }
+        let Some(slot) = watched.slot(Side::Read) else { return };
+        let (key, operation) = self.operations.tenant(slot);
+        let token = operation.token;
+        match operation.kind {
+            Kind::Receive => self.receive(place, token, key, watched.is(Flag::READ_CLOSED), completions),
+            Kind::Accept => self.accept(place, token, key, completions),
+            kind @ (Kind::Writable | Kind::Connect | Kind::Signal) => unreachable!("{kind:?} does not read"),
+        }
+    }
+
+    fn receive(
+        &mut self,
+        place: Place,
+        token: Token,
+        key: Key,
+        is_read_closed: bool,
+        completions: &mut Vec<Completion>,
+    ) {
+        for _ in 0..BUFFERS_PER_TURN {
+            match sys::receive_pooled(place.descriptor as i32, &self.pool) {
+                Ok(Received::Bytes { chunk, is_full }) => {
+                    self.counters.bytes_received.add(chunk.len() as u64);
+                    // A copy on the heap says that leases are short: no more than one of them a turn.
+                    let is_pool_short = !chunk.is_lease();
+                    completions.push(Completion {
+                        token,
+                        key,
+                        outcome: Outcome::Received(chunk),
+                        last: false,
+                    });
+                    if !is_full && !is_read_closed {
+                        return self.note_empty(place);
+                    }
+                    if is_pool_short {
+                        break;
+                    }
+                }
+                Ok(Received::End) => return self.finish(key, Outcome::End, completions),
+                Ok(Received::NoBuffer) => return self.starve(place),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.note_empty(place),
+                Err(error) => return self.finish(key, Outcome::Failed(error), completions),
+            }
+        }
+        self.put_on_ready_list(place.socket());
+    }
+
+    fn accept(&mut self, place: Place, token: Token, key: Key, completions: &mut Vec<Completion>) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match sys::accept(place.descriptor as i32, self.sockets.kernel.accept_flags()) {
+                Ok(descriptor) => {
+                    let socket = self.sockets.kernel.accepted(descriptor);
+                    completions.push(Completion {
+                        token,
+                        key,
+                        outcome: Outcome::Accepted(socket),
+                        last: false,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.note_empty(place),
+                Err(error) if is_of_the_connection(&error) => {}
+                // The listener stays noted as readable: the connection is still in its queue and makes no new edge.
+                Err(error) => return self.finish(key, Outcome::Failed(error), completions),
+            }
+        }
+        self.put_on_ready_list(place.socket());
+    }
+
+    fn note_empty(&mut self, place: Place) {
+        if let Some(watched) = self.sockets.table.at(place) {
+            watched.clear(Flag::READABLE);
+        }
+    }
+
+    fn starve(&mut self, place: Place) {
+        self.counters.starved_receives.increment();
+        self.sockets.table.enter(place.socket()).set(Flag::LISTED);
+        self.starved.push(place);
+    }
+
+    fn write(&mut self, place: Place, slot: u32, completions: &mut Vec<Completion>) {
+        let (key, operation) = self.operations.tenant(slot);
+        match operation.kind {
+            Kind::Writable => self.finish(key, Outcome::Writable, completions),
+            Kind::Connect => self.finish_connecting(place.socket(), key, completions),
+            kind @ (Kind::Accept | Kind::Receive | Kind::Signal) => unreachable!("{kind:?} does not write"),
+        }
+    }
+
+    fn finish_connecting(&mut self, socket: Socket, key: Key, completions: &mut Vec<Completion>) {
+        let kernel = &mut self.sockets.kernel;
+        let outcome = match kernel.option(socket, SocketOption::Error(0)) {
+            Ok(SocketOption::Error(errno)) if errno != 0 => {
+                Outcome::Failed(io::Error::from_raw_os_error(errno))
+            }
+            // The event told of the time before connect(2) was called.
+            Ok(_) if kernel.peer_address(socket).is_err() => return,
+            Ok(_) => Outcome::Connected,
+            Err(error) => Outcome::Failed(error),
+        };
+        self.finish(key, outcome, completions);
+    }
+
+    fn take_signals(&mut self, completions: &mut Vec<Completion>) {
+        for (key, watch) in &self.signals {
+            let token = self.operations.get(*key).expect("a watch ends with its operation").token;
+            completions.extend(signals::numbers(watch.take()).map(|number| Completion {
+                token,
+                key: *key,
+                outcome: Outcome::Signal(number),
+                last: false,
+            }));
+        }
+    }
+}
+
+/// True for errors that accept(2) passes on from the connection it took from the queue: the listener is fine. EPERM is
+/// none of them: a security module says it before a connection is taken, and would say it again at once.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
+}

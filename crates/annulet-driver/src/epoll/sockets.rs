@@ -1,0 +1,64 @@
+//! Calls on sockets, with a note of those whose open file has other descriptors.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+
+use super::table::{Flag, Table};
+use crate::driver::Sockets;
+use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
+use crate::sys::KernelSockets;
+
+#[derive(Debug)]
+pub(super) struct EpollSockets {
+    pub(super) kernel: KernelSockets,
+    pub(super) table: Table,
+}
+
+impl Sockets for EpollSockets {
+    fn open(&mut self, domain: Domain) -> io::Result<Socket> {
+        self.kernel.open(domain)
+    }
+
+    fn listen(&mut self, spec: &ListenSpec) -> io::Result<(Socket, Address)> {
+        self.kernel.listen(spec)
+    }
+
+    fn adopt(&mut self, descriptor: OwnedFd) -> Socket {
+        let socket = self.kernel.adopt(descriptor);
+        // Whoever opened it may have kept it: systemd does with the listeners it hands down.
+        self.table.enter(socket).set(Flag::SHARED);
+        socket
+    }
+
+    fn duplicate(&mut self, socket: Socket) -> io::Result<Socket> {
+        let copy = self.kernel.duplicate(socket)?;
+        self.table.enter(socket).set(Flag::SHARED);
+        self.table.enter(copy).set(Flag::SHARED);
+        Ok(copy)
+    }
+
+    fn try_accept(&mut self, listener: Socket) -> io::Result<Socket> {
+        self.kernel.try_accept(listener)
+    }
+
+    fn set_option(&mut self, socket: Socket, option: SocketOption) -> io::Result<()> {
+        self.kernel.set_option(socket, option)
+    }
+
+    fn option(&mut self, socket: Socket, option: SocketOption) -> io::Result<SocketOption> {
+        self.kernel.option(socket, option)
+    }
+
+    fn local_address(&mut self, socket: Socket) -> io::Result<Address> {
+        self.kernel.local_address(socket)
+    }
+
+    fn peer_address(&mut self, socket: Socket) -> io::Result<Address> {
+        self.kernel.peer_address(socket)
+    }
+
+    fn shutdown(&mut self, socket: Socket, how: Shutdown) -> io::Result<()> {
+        self.kernel.shutdown(socket, how)
+    }
+}

@@ -1,0 +1,102 @@
+//! Calls on sockets that do not exist.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use super::ScriptedDriver;
+use super::script::Call;
+use crate::driver::Sockets;
+use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
+
+impl Sockets for ScriptedDriver {
+    fn open(&mut self, _domain: Domain) -> io::Result<Socket> {
+        let mut state = self.state.borrow_mut();
+        state.check(Call::Open)?;
+        self.counters.sockets_opened.increment();
+        Ok(state.new_socket(None, None))
+    }
+
+    fn listen(&mut self, spec: &ListenSpec) -> io::Result<(Socket, Address)> {
+        let mut state = self.state.borrow_mut();
+        state.check(Call::Listen)?;
+        self.counters.sockets_opened.increment();
+        let bound = match &spec.address {
+            Address::Tcp(address) if address.port() == 0 => {
+                Address::Tcp(SocketAddr::new(address.ip(), state.new_port()))
+            }
+            address => address.clone(),
+        };
+        Ok((state.new_socket(Some(bound.clone()), None), bound))
+    }
+
+    /// Closes the descriptor: it has no place here.
+    fn adopt(&mut self, descriptor: OwnedFd) -> Socket {
+        drop(descriptor);
+        self.counters.sockets_opened.increment();
+        self.state.borrow_mut().new_socket(None, None)
+    }
+
+    fn duplicate(&mut self, socket: Socket) -> io::Result<Socket> {
+        let mut state = self.state.borrow_mut();
+        state.check(Call::Duplicate)?;
+        self.counters.sockets_opened.increment();
+        let (local, peer) = {
+            let original = state.open_socket(socket);
+            (original.local.clone(), original.peer.clone())
+        };
+        Ok(state.new_socket(local, peer))
+    }
+
+    fn try_accept(&mut self, listener: Socket) -> io::Result<Socket> {
+        let mut state = self.state.borrow_mut();
+        state.check(Call::TryAccept)?;
+        let socket = state.open_socket(listener).connections.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        self.counters.accepted.increment();
+        self.counters.sockets_opened.increment();
+        Ok(socket)
+    }
+
+    fn set_option(&mut self, socket: Socket, option: SocketOption) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        state.check(Call::SetOption)?;
+        state.open_socket(socket).options.push(option);
+        Ok(())
+    }
+
+    /// What was set last, else what a fresh Linux socket says.
+    fn option(&mut self, socket: Socket, option: SocketOption) -> io::Result<SocketOption> {
+        let mut state = self.state.borrow_mut();
+        let is_it = |set: &&SocketOption| std::mem::discriminant(*set) == std::mem::discriminant(&option);
+        let set = state.open_socket(socket).options.iter().rev().find(is_it).copied();
+        Ok(set.unwrap_or(match option {
+            SocketOption::NoDelay(_) => SocketOption::NoDelay(false),
+            SocketOption::Keepalive(_) => SocketOption::Keepalive(None),
+            SocketOption::ResetOnClose(_) => SocketOption::ResetOnClose(false),
+            SocketOption::SendBuffer(_) => SocketOption::SendBuffer(16_384),
+            SocketOption::ReceiveBuffer(_) => SocketOption::ReceiveBuffer(131_072),
+            SocketOption::UserTimeout(_) => SocketOption::UserTimeout(None),
+            SocketOption::QuickAck(_) => SocketOption::QuickAck(true),
+            SocketOption::TypeOfService(_) => SocketOption::TypeOfService(0),
+            SocketOption::TimeToLive(_) => SocketOption::TimeToLive(64),
+            SocketOption::Error(_) => SocketOption::Error(0),
+        }))
+    }
+
+    fn local_address(&mut self, socket: Socket) -> io::Result<Address> {
+        let local = self.state.borrow_mut().open_socket(socket).local.clone();
+        local.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
+    }
+
+    fn peer_address(&mut self, socket: Socket) -> io::Result<Address> {
+        let peer = self.state.borrow_mut().open_socket(socket).peer.clone();
+        peer.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTCONN))
+    }
+
+    fn shutdown(&mut self, socket: Socket, how: Shutdown) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        state.check(Call::Shutdown)?;
+        state.open_socket(socket).shutdowns.push(how);
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! The calls of the request path: each is one system call that never waits.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+use crate::pool::{BufferPool, Chunk};
+
+/// Slices offered to the kernel in one call. Enough to gather a burst of responses; the kernel's own limit is 1024.
+const SLICES_MAX: usize = 64;
+
+/// Bytes [`try_receive`] asks for.
+const TRY_RECEIVE: usize = 4096;
+
+/// Offers bytes to the send buffer of a stream; returns how many it took. `MSG_NOSIGNAL`: a closed peer is EPIPE, not
+/// SIGPIPE.
+///
+/// # Errors
+/// `WouldBlock` when it took none, else the connection's error.
+pub(crate) fn send(descriptor: i32, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    match slices {
+        [] => Ok(0),
+        // SAFETY: S2: the slice is readable for its length and borrowed for the call.
+        [one] => super::retry(|| unsafe { libc::send(descriptor, one.as_ptr().cast(), one.len(), FLAGS) }),
+        many => {
+            // SAFETY: all zeroes is a `msghdr` without name, control data and slices.
+            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+            // `IoSlice` is guaranteed to have the layout of `iovec`; sendmsg(2) only reads through the pointer.
+            message.msg_iov = many.as_ptr().cast_mut().cast();
+            message.msg_iovlen = many.len().min(SLICES_MAX) as _;
+            // SAFETY: S2: message, slices and bytes are borrowed for the call.
+            super::retry(|| unsafe { libc::sendmsg(descriptor, &message, FLAGS) })
+        }
+    }
+}
+
+/// What one receive into a pool buffer brought.
+pub(crate) enum Received {
+    /// Bytes, and whether they filled the buffer, so that there may be more.
+    Bytes { chunk: Chunk, is_full: bool },
+    /// The peer finished sending.
+    End,
+    /// The pool is empty; the socket was not asked.
+    NoBuffer,
+}
+
+/// Receives into a buffer of the pool, which grows if it is empty.
+///
+/// # Errors
+/// `WouldBlock` when nothing is there, else the connection's error.
+pub(crate) fn receive_pooled(descriptor: i32, pool: &BufferPool) -> io::Result<Received> {
+    let Some(id) = pool.take().or_else(|| pool.grow().then(|| pool.take())?) else {
+        return Ok(Received::NoBuffer);
+    };
+    let size = pool.buffer_size() as usize;
+    // SAFETY: the buffer was taken, so nobody else uses it until it is delivered or put back, below.
+    match unsafe { receive_into(descriptor, pool.address(id), size) } {
+        Ok(0) => {
+            pool.put_back(id);
+            Ok(Received::End)
+        }
+        Ok(count) => Ok(Received::Bytes { chunk: pool.deliver(id, count), is_full: count == size }),
+        Err(error) => {
+            pool.put_back(id);
+            Err(error)
+        }
+    }
+}
+
+/// Receives `length` bytes at most; 0 is the end of the stream.
+///
+/// # Errors
+/// `WouldBlock` when nothing is there, else the connection's error.
+///
+/// # Safety
+/// `address` must be valid for writing `length` bytes, and nobody else may use them during the call.
+unsafe fn receive_into(descriptor: i32, address: *mut u8, length: usize) -> io::Result<usize> {
+    // SAFETY: the caller's promise is S2.
+    super::retry(|| unsafe { libc::recv(descriptor, address.cast(), length, libc::MSG_DONTWAIT) })
+}
+
+/// Receives into memory of its own; `None` is the end of the stream.
+///
+/// # Errors
+/// As for [`receive_pooled`].
+pub(crate) fn try_receive(descriptor: i32) -> io::Result<Option<Chunk>> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); TRY_RECEIVE];
+    // SAFETY: the array is writable for its length, and only a local name knows it.
+    let count = unsafe { receive_into(descriptor, buffer.as_mut_ptr().cast(), TRY_RECEIVE) }?;
+    if count == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the kernel initialised the first `count` bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), count) };
+    Ok(Some(Chunk::from(bytes.to_vec())))
+}
+
+/// Takes a connection from a listener and gives it `flags` (`SOCK_CLOEXEC`, `SOCK_NONBLOCK`). Waits when the listener
+/// is in blocking mode and its queue is empty. The peer's address is not asked for: most servers never look.
+///
+/// # Errors
+/// `WouldBlock` when the queue is empty; see accept(2) for the many others.
+pub(crate) fn accept(descriptor: i32, flags: i32) -> io::Result<i32> {
+    let null = std::ptr::null_mut();
+    // SAFETY: S2: null pointers say that no address is wanted.
+    let accepted = super::retry(|| unsafe { libc::accept4(descriptor, null, null.cast(), flags) as isize })?;
+    Ok(accepted as i32)
+}

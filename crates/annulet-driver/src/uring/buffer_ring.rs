@@ -1,0 +1,157 @@
+//! The provided-buffer ring: where the kernel takes the pool's buffers from (io_uring_register_buf_ring(3)).
+//!
+//! ```text
+//!            head (the kernel's, not visible)      tail (ours, published once a turn)
+//!              ▼                                     ▼
+//!   [ taken ][ free ][ free ][ free ][ free ][ free ][ not yet published ]
+//! ```
+//!
+//! # Invariants
+//!
+//! - **B1** The entries are mapped before they are registered and unmapped after the ring is closed, or never.
+//! - **B2** There are at least as many entries as the pool can have buffers, and a buffer is published only after it came
+//!   back from the kernel ("with kernel" in the pool's states). So an entry written here is never one that the kernel
+//!   has yet to read.
+//! - **B3** The kernel only reads the entries; it sees those before the tail it loads (acquire) and the store of the
+//!   tail here (release) comes after the entries are written.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::cqueue;
+
+use super::ring::{Ring, register};
+use crate::pool::{BufferId, BufferPool};
+
+/// The one group of buffers of a ring.
+pub(super) const GROUP: u16 = 0;
+
+/// io_uring_register(2), 5.19.
+const REGISTER_PBUF_RING: libc::c_uint = 22;
+
+/// `struct io_uring_buf`. The last field of the first entry is the tail of the ring.
+#[repr(C)]
+struct Entry {
+    address: u64,
+    length: u32,
+    id: u16,
+    tail: u16,
+}
+
+const _: () = assert!(size_of::<Entry>() == 16);
+
+/// `struct io_uring_buf_reg`.
+#[repr(C)]
+struct Registration {
+    address: u64,
+    entries: u32,
+    group: u16,
+    flags: u16,
+    reserved: [u64; 3],
+}
+
+/// The buffers the kernel may fill.
+pub(super) struct BufferRing {
+    entries: NonNull<Entry>,
+    capacity: u32,
+    tail: u16,
+    is_leaked: bool,
+}
+
+impl BufferRing {
+    /// Registers a ring that can hold `buffers` buffers.
+    ///
+    /// # Errors
+    /// The kernel's: EINVAL before 5.19; ENOMEM where the limit on locked memory does not admit it.
+    pub(super) fn register(ring: &Ring, buffers: u32) -> io::Result<Self> {
+        let capacity = buffers.next_power_of_two();
+        assert!(capacity <= 32768, "a pool has at most 32768 buffers");
+        // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no existing memory.
+        let address = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                capacity as usize * size_of::<Entry>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let entries = NonNull::new(address.cast::<Entry>()).expect("mmap gives no null mapping");
+        let this = Self { entries, capacity, tail: 0, is_leaked: false };
+        match this.register_with(ring, 0) {
+            // Ubuntu's 6.8.0-139 and later refuse reserved words that are all zero, as every other kernel wants them.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                this.register_with(ring, 1).map_err(|_| error)?;
+            }
+            result => result?,
+        }
+        Ok(this)
+    }
+
+    fn register_with(&self, ring: &Ring, reserved: u64) -> io::Result<()> {
+        let mut registration = Registration {
+            address: self.entries.as_ptr() as u64,
+            entries: self.capacity,
+            group: GROUP,
+            flags: 0,
+            reserved: [reserved, 0, 0],
+        };
+        // SAFETY: the call reads one `io_uring_buf_reg`, a local; B1 for what it points to.
+        unsafe { register(ring.as_raw_fd(), REGISTER_PBUF_RING, (&raw mut registration).cast(), 1) }
+    }
+
+    pub(super) fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Gives the kernel every free buffer of the pool.
+    pub(super) fn publish(&mut self, pool: &BufferPool) {
+        if !pool.has_free() {
+            return;
+        }
+        let length = pool.buffer_size();
+        while let Some(id) = pool.take() {
+            let index = u32::from(self.tail) & (self.capacity - 1);
+            let address = pool.address(id) as u64;
+            // SAFETY: the index is within the mapping; B2, B3. Only these three fields are written: in the first entry
+            // the fourth is the tail.
+            unsafe {
+                let entry = self.entries.as_ptr().add(index as usize);
+                (&raw mut (*entry).address).write(address);
+                (&raw mut (*entry).length).write(length);
+                (&raw mut (*entry).id).write(id);
+            }
+            self.tail = self.tail.wrapping_add(1);
+        }
+        // SAFETY: the field lies in the mapping, is aligned, and is only ever accessed atomically, here and by the
+        // kernel (B3).
+        let tail = unsafe { AtomicU16::from_ptr(&raw mut (*self.entries.as_ptr()).tail) };
+        tail.store(self.tail, Ordering::Release);
+    }
+
+    /// Leaves the mapping for ever: the kernel may still read it.
+    pub(super) fn leak(&mut self) {
+        self.is_leaked = true;
+    }
+}
+
+impl Drop for BufferRing {
+    fn drop(&mut self) {
+        if !self.is_leaked {
+            let length = self.capacity as usize * size_of::<Entry>();
+            // SAFETY: B1: mapped by `register` with this length; the owner closes the ring first.
+            unsafe { libc::munmap(self.entries.as_ptr().cast(), length) };
+        }
+    }
+}
+
+/// The buffer a completion came in, if any.
+pub(super) fn buffer(flags: u32) -> Option<BufferId> {
+    cqueue::buffer_select(flags)
+}

@@ -1,0 +1,325 @@
+//! io_uring: one ring per reactor.
+//!
+//! # A turn
+//!
+//! ```text
+//!   buffers that came back ──▶ buffer ring          parked receives ──▶ staged entries
+//!   staged entries ──▶ submission queue ──▶ one io_uring_enter: submit, work out, sleep as allowed
+//!   completion queue ──▶ completions;  what ended early ──▶ staged entries, for the next turn
+//! ```
+//!
+//! Entries are staged in memory of our own and reach the submission queue only in a turn, so nothing is lost or
+//! reordered when that queue is short, and handlers never enter the kernel by way of it. A turn enters the kernel once;
+//! more often only where more was staged than the queue holds, or the completion queue overflowed.
+//!
+//! Two kinds of operation are not the kernel's: `Writable` is watched by an epoll instance inside the ring ([`watch`]),
+//! and signals are noted by a handler that wakes the driver. Sends, options and closing are direct calls: the kernel
+//! never holds memory to be sent.
+//!
+//! # Invariants
+//!
+//! - **U1** Memory that the kernel uses after a call has returned is: the queues, the entries of the buffer ring, the
+//!   pool's buffers, the addresses of connects. All of it outlives the last operation that may use it, or is leaked.
+//! - **U2** The ring is closed before anything else of U1 is freed.
+//! - **U3** A slot is freed only by its operation's terminal completion, or by the driver itself for operations that the
+//!   kernel does not hold.
+//!
+//! Those of the parts are with the parts: R in [`ring`], B in [`buffer_ring`].
+
+mod buffer_ring;
+mod entry;
+mod ladder;
+mod memory;
+mod operations;
+mod refusal;
+mod ring;
+mod select;
+mod self_test;
+mod traits;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use ladder::Rung;
+pub(crate) use select::{Setup, climb, examine};
+pub use traits::Feature;
+#[cfg(test)]
+pub(crate) use traits::Traits;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use self::buffer_ring::BufferRing;
+use self::memory::{halve, is_out_of_memory, with_memory};
+use self::operations::Operations;
+use self::ring::Ring;
+use crate::choice::DriverKind;
+use crate::counters::DriverCounters;
+use crate::driver::{Driver, Sockets, Unpark, Wait};
+use crate::instant::Instant;
+use crate::op::{Completion, Key, Op, Outcome, Token};
+use crate::options::DriverOptions;
+use crate::pool::{BufferPool, Chunk};
+use crate::socket::Socket;
+use crate::sys::{self, WakeFd};
+
+/// How long a driver that is dropped with operations in flight waits for their end.
+const DROP_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The io_uring implementation of [`Driver`].
+pub(crate) struct UringDriver {
+    // Dropped first: U2.
+    ring: Ring,
+    operations: Operations,
+    counters: Arc<DriverCounters>,
+    now: Instant,
+}
+
+impl UringDriver {
+    /// Opens a driver for the calling thread. Where locked memory is short, with smaller queues than asked for.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn new(setup: Setup, options: &DriverOptions) -> io::Result<Self> {
+        let mut options = options.clone();
+        let mut result = with_memory(|| Self::with_sizes(setup, &options));
+        while is_out_of_memory(&result) && halve(&mut options) {
+            tracing::warn!(
+                submission_entries = options.submission_entries,
+                completion_entries = options.completion_entries,
+                buffers_max = options.pool.buffers_max,
+                "no memory for a ring, which counts towards the limit on locked memory; trying a smaller one"
+            );
+            result = with_memory(|| Self::with_sizes(setup, &options));
+        }
+        result
+    }
+
+    fn with_sizes(setup: Setup, options: &DriverOptions) -> io::Result<Self> {
+        let counters = Arc::new(DriverCounters::default());
+        let (submissions, completions) = (options.submission_entries, options.completion_entries);
+        let ring = Ring::new(setup.rung, submissions, completions, setup.traits.absolute_timeout)?;
+        let pool = BufferPool::new(&options.pool, Arc::clone(&counters))?;
+        let buffers = BufferRing::register(&ring, pool.buffers_max())?;
+        pool.publish_usage();
+        let wake = Arc::new(WakeFd::new()?);
+        let operations = Operations::new(pool, buffers, wake, Arc::clone(&counters), setup.traits);
+        Ok(Self { ring, operations, counters, now: sys::monotonic_now() })
+    }
+
+    /// Entries of the submission queue, the completion queue and the buffer ring, as they came out.
+    pub(crate) fn sizes(&self) -> (u32, u32, u32) {
+        let (submissions, completions) = self.ring.sizes();
+        (submissions, completions, self.operations.buffer_entries())
+    }
+
+    /// Moves what was staged when the turn began into the submission queue. What does not fit costs an enter for each
+    /// queueful. True when the kernel took all it could be given; else the turn must not sleep.
+    fn stage(&mut self, completions: &mut Vec<Completion>) -> io::Result<bool> {
+        let mut left = self.operations.staged().len();
+        loop {
+            // SAFETY: R2: `Operations` keeps what its entries point to.
+            left -= unsafe { self.ring.fill(self.operations.staged(), left) };
+            if left == 0 {
+                return Ok(self.operations.staged().is_empty());
+            }
+            let taken = self.enter(Wait::Poll)?;
+            // Completions make room for what was taken, and may stage more, which is left to the next turn.
+            if self.reap(completions) == 0 && taken == 0 {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn enter(&mut self, wait: Wait) -> io::Result<u32> {
+        self.counters.enters.increment();
+        let taken = self.ring.enter(wait)?;
+        self.counters.sqes.add(u64::from(taken));
+        Ok(taken)
+    }
+
+    /// Takes every completion from the queue.
+    fn reap(&mut self, completions: &mut Vec<Completion>) -> usize {
+        let mut count = 0;
+        for cqe in self.ring.completions() {
+            count += 1;
+            self.operations.complete(&cqe, completions);
+        }
+        self.counters.cqes.add(count as u64);
+        count
+    }
+
+    /// Enters the kernel once, unless there is no reason to.
+    fn wait(&mut self, wait: Wait) -> io::Result<()> {
+        let is_idle = self.ring.pending() == 0 && !self.ring.wants_entering();
+        if is_idle && (wait == Wait::Poll || self.ring.has_completions()) {
+            return Ok(());
+        }
+        self.enter(wait)?;
+        Ok(())
+    }
+
+    /// What is left of a wait after the handlers of the latest turn have run.
+    fn still(&self, wait: Wait) -> Wait {
+        /// An older clock than this is read again before sleeping, lest the deadline has passed (see [`Ring::enter`]).
+        const FRESH: Duration = Duration::from_millis(1);
+        match wait {
+            Wait::Until(Some(deadline))
+                if deadline <= self.now
+                    || deadline - self.now < FRESH && deadline <= sys::monotonic_now() =>
+            {
+                Wait::Poll
+            }
+            wait => wait,
+        }
+    }
+
+    /// Has the kernel bring out the completions that did not fit, a queueful at a time.
+    fn flush_overflow(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
+        /// The rest is left to the next turn: while the kernel works, more may come.
+        const QUEUEFULS_MAX: usize = 64;
+        self.counters.overflows.increment();
+        for _ in 0..QUEUEFULS_MAX {
+            self.enter(Wait::Poll)?;
+            if self.reap(completions) == 0 || !self.ring.has_overflowed() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the sockets in completions that nobody will see.
+    fn discard(&mut self, completions: &mut Vec<Completion>) {
+        for completion in completions.drain(..) {
+            if let Outcome::Accepted(socket) = completion.outcome {
+                self.operations.sockets.close(socket);
+            }
+        }
+    }
+}
+
+impl Driver for UringDriver {
+    fn kind(&self) -> DriverKind {
+        DriverKind::Uring
+    }
+
+    fn submit(&mut self, token: Token, op: Op) -> Key {
+        self.operations.submit(token, op)
+    }
+
+    fn cancel(&mut self, key: Key) {
+        self.operations.cancel(key);
+    }
+
+    fn turn(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> io::Result<()> {
+        let before = completions.len();
+        self.operations.take_ready(completions);
+        self.operations.feed();
+        let all_staged = self.stage(completions)?;
+        let may_sleep = all_staged && completions.len() == before;
+        self.wait(if may_sleep { self.still(wait) } else { Wait::Poll })?;
+        self.reap(completions);
+        if self.ring.has_overflowed() {
+            self.flush_overflow(completions)?;
+        }
+        self.now = sys::monotonic_now();
+        self.operations.deliver_signals(completions);
+        self.operations.pool().publish_usage();
+        self.counters.ops_in_flight.set(self.operations.in_flight() as u64);
+        Ok(())
+    }
+
+    fn peek(&mut self) -> bool {
+        self.operations.has_work() || self.ring.wants_entering() || self.ring.has_completions()
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn clock(&self) -> Instant {
+        sys::monotonic_now()
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        sys::wall_clock()
+    }
+
+    fn entropy(&mut self, bytes: &mut [u8]) {
+        sys::entropy(bytes);
+    }
+
+    fn unparker(&self) -> Arc<dyn Unpark> {
+        Arc::clone(self.operations.wake()) as Arc<dyn Unpark>
+    }
+
+    fn try_send(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.operations.sockets.try_send(socket, slices)
+    }
+
+    fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>> {
+        self.operations.sockets.try_receive(socket)
+    }
+
+    fn close(&mut self, socket: Socket) {
+        /// A debug build looks through this many operations, so that closing many sockets does not take for ever.
+        const CHECKED_MAX: usize = 1024;
+        debug_assert!(
+            self.operations.len() > CHECKED_MAX || !self.operations.uses(socket.as_raw()),
+            "{socket:?} is closed with an operation in flight"
+        );
+        self.operations.sockets.close(socket);
+    }
+
+    fn sockets(&mut self) -> &mut dyn Sockets {
+        &mut self.operations.sockets
+    }
+
+    fn pool(&self) -> &BufferPool {
+        self.operations.pool()
+    }
+
+    fn counters(&self) -> &Arc<DriverCounters> {
+        &self.counters
+    }
+
+    fn in_flight(&self) -> usize {
+        self.operations.in_flight()
+    }
+
+    fn quiesce(&mut self, patience: Duration) -> usize {
+        /// A cancellation that found its operation just between two states is asked for again after this long.
+        const AGAIN: Duration = Duration::from_millis(20);
+        let deadline = sys::monotonic_now() + patience;
+        let mut completions = Vec::new();
+        while self.in_flight() > 0 {
+            self.operations.cancel_all();
+            let until = deadline.min(sys::monotonic_now() + AGAIN);
+            while self.in_flight() > 0 && sys::monotonic_now() < until
+                || self.operations.has_work() && self.in_flight() > 0
+            {
+                let result = self.turn(Wait::Until(Some(until)), &mut completions);
+                self.discard(&mut completions);
+                if result.is_err() {
+                    return self.in_flight();
+                }
+            }
+            if sys::monotonic_now() >= deadline {
+                break;
+            }
+        }
+        self.in_flight()
+    }
+}
+
+impl Drop for UringDriver {
+    fn drop(&mut self) {
+        self.operations.close();
+        if self.quiesce(DROP_PATIENCE) > 0 {
+            // U1: the kernel ends the rest some time after the ring is closed.
+            self.operations.leak();
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! One io_uring instance: its two queues and the call that enters the kernel.
+//!
+//! # Invariants
+//!
+//! - **R1** A ring is made, entered and dropped by one thread (`SINGLE_ISSUER` would refuse another with EEXIST, and the
+//!   registered descriptor is an index into a table of the thread).
+//! - **R2** Whoever stages an entry keeps what the entry points to until its last completion.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::AsRawFd;
+
+use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::{CompletionQueue, EnterFlags, IoUring, Probe, squeue};
+
+use super::ladder::Rung;
+use crate::driver::Wait;
+use crate::instant::Instant;
+use crate::sys;
+
+/// io_uring_register(2), 5.18. The `io-uring` crate can register the descriptor too, but keeps the index in a borrow of
+/// the ring that does not outlive the call.
+const REGISTER_RING_FDS: libc::c_uint = 20;
+const UNREGISTER_RING_FDS: libc::c_uint = 21;
+
+/// `struct io_uring_rsrc_update`.
+#[repr(C)]
+struct ResourceUpdate {
+    offset: u32,
+    reserved: u32,
+    data: u64,
+}
+
+pub(super) struct Ring {
+    ring: IoUring,
+    /// What every call enters with: the descriptor, or its index and the flag that says so.
+    descriptor: i32,
+    flags: EnterFlags,
+    is_registered: bool,
+    /// Flags for calls that may sleep.
+    sleep_flags: EnterFlags,
+    has_absolute_timeout: bool,
+}
+
+impl Ring {
+    /// Sets up a ring. Sizes are rounded up to powers of two and cut to the kernel's limits.
+    /// `has_absolute_timeout`: whether the kernel takes deadlines (6.12).
+    ///
+    /// # Errors
+    /// The kernel's: EINVAL for a rung it does not know, EPERM or ENOSYS where io_uring is off, ENOMEM where the locked
+    /// memory limit does not admit the queues.
+    pub(super) fn new(
+        rung: Rung,
+        submissions: u32,
+        completions: u32,
+        has_absolute_timeout: bool,
+    ) -> io::Result<Self> {
+        let submissions = submissions.clamp(8, 32768);
+        let ring = rung.builder().setup_cqsize(completions.max(submissions)).build(submissions)?;
+        // Waiting for the network is not waiting for a disk: neither load average nor cpufreq should take it so (6.15).
+        let no_iowait =
+            if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
+        let mut this = Self {
+            descriptor: ring.as_raw_fd(),
+            ring,
+            flags: EnterFlags::GETEVENTS,
+            is_registered: false,
+            sleep_flags: no_iowait,
+            has_absolute_timeout,
+        };
+        this.register_descriptor();
+        Ok(this)
+    }
+
+    /// Registers the ring's descriptor, which saves looking it up on each entry. Failure (before 5.18, or when the
+    /// thread's 16 places are taken) costs only that.
+    fn register_descriptor(&mut self) {
+        let descriptor = self.ring.as_raw_fd();
+        let mut update = ResourceUpdate { offset: u32::MAX, reserved: 0, data: descriptor as u64 };
+        // SAFETY: the call reads and writes one `io_uring_rsrc_update`, a local.
+        if unsafe { register(descriptor, REGISTER_RING_FDS, (&raw mut update).cast(), 1) }.is_ok() {
+            self.descriptor = update.offset as i32;
+            self.flags |= EnterFlags::REGISTERED_RING;
+            self.is_registered = true;
+        }
+    }
+
+    pub(super) fn is_registered(&self) -> bool {
+        self.is_registered
+    }
+
+    pub(super) fn has_no_iowait(&self) -> bool {
+        self.ring.params().is_feature_no_iowait()
+    }
+
+    /// Entries of the submission and of the completion queue.
+    pub(super) fn sizes(&self) -> (u32, u32) {
+        (self.ring.params().sq_entries(), self.ring.params().cq_entries())
+    }
+
+    /// What the kernel says of its opcodes.
+    ///
+    /// # Errors
+    /// The kernel's (5.6).
+    pub(super) fn probe(&self) -> io::Result<Probe> {
+        let mut probe = Probe::new();
+        self.ring.submitter().register_probe(&mut probe)?;
+        Ok(probe)
+    }
+
+    /// Moves up to `count` staged entries, oldest first, into the submission queue as long as it has room; returns how
+    /// many.
+    ///
+    /// # Safety
+    /// R2 holds for each of them.
+    pub(super) unsafe fn fill(&mut self, staged: &mut VecDeque<squeue::Entry>, count: usize) -> usize {
+        let mut queue = self.ring.submission();
+        let count = count.min(staged.len()).min(queue.capacity() - queue.len());
+        for entry in staged.drain(..count) {
+            // SAFETY: the caller's promise.
+            let pushed = unsafe { queue.push(&entry) };
+            debug_assert!(pushed.is_ok(), "room was counted");
+        }
+        count
+    }
+
+    /// Entries in the submission queue that the kernel has not taken.
+    pub(super) fn pending(&mut self) -> u32 {
+        self.ring.submission().len() as u32
+    }
+
+    /// Hands the submission queue to the kernel, has it work out completions, and waits for one as `wait` allows.
+    /// Returns how many entries it took, by the queue's head: what was taken is never handed over twice, whatever the
+    /// call says.
+    ///
+    /// Returning early, with nothing taken or nothing completed, is normal: the wait was interrupted (EINTR) or timed
+    /// out (ETIME), the kernel is short of memory (EAGAIN), or completions must be taken first (EBUSY).
+    ///
+    /// `wait` must not be an instant that has passed: on an expired timer the kernel still goes to sleep and back,
+    /// 17 µs against 0.2 for [`Wait::Poll`].
+    ///
+    /// # Errors
+    /// Any other: the ring is unusable.
+    pub(super) fn enter(&mut self, wait: Wait) -> io::Result<u32> {
+        let before = self.pending();
+        let mut flags = self.flags;
+        let timeout;
+        let arguments;
+        let (wanted, argument, size): (u32, *const SubmitArgs<'_, '_>, usize) = match wait {
+            Wait::Poll => (0, std::ptr::null(), 0),
+            Wait::Until(deadline) => {
+                flags |= self.sleep_flags;
+                match deadline.and_then(|deadline| self.timeout(deadline)) {
+                    None => (1, std::ptr::null(), 0),
+                    Some((time, kind)) => {
+                        timeout = time;
+                        flags |= kind;
+                        arguments = SubmitArgs::new().timespec(&timeout);
+                        (1, &raw const arguments, size_of_val(&arguments))
+                    }
+                }
+            }
+        };
+        // SAFETY: `argument` is null or points to a local; the entries handed over are those of `fill`.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                libc::c_long::from(self.descriptor),
+                libc::c_ulong::from(before),
+                libc::c_ulong::from(wanted),
+                libc::c_ulong::from(flags.bits()),
+                argument,
+                size,
+            )
+        };
+        if result < 0 {
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => {}
+                _ => return Err(error),
+            }
+        }
+        Ok(before - self.pending())
+    }
+
+    /// The deadline as the kernel takes it; `None` when it never comes.
+    fn timeout(&self, deadline: Instant) -> Option<(Timespec, EnterFlags)> {
+        const NEVER: u64 = i64::MAX as u64;
+        let nanos = deadline.as_nanos();
+        if nanos >= NEVER {
+            return None;
+        }
+        if self.has_absolute_timeout {
+            let time = Timespec::new().sec(nanos / 1_000_000_000).nsec((nanos % 1_000_000_000) as u32);
+            // On CLOCK_MONOTONIC unless REGISTER_CLOCK says otherwise, which is also the clock of `Instant`.
+            return Some((time, EnterFlags::EXT_ARG | EnterFlags::ABS_TIMER));
+        }
+        Some((Timespec::from(deadline - sys::monotonic_now()), EnterFlags::EXT_ARG))
+    }
+
+    /// From now on passes durations to the kernel, which does not take deadlines.
+    pub(super) fn forgo_absolute_timeout(&mut self) {
+        self.has_absolute_timeout = false;
+    }
+
+    /// The completions that are there now. They are given up, all at once, when the iterator is dropped.
+    pub(super) fn completions(&mut self) -> CompletionQueue<'_> {
+        self.ring.completion()
+    }
+
+    /// True when completions wait in the queue.
+    pub(super) fn has_completions(&mut self) -> bool {
+        // Not dropped, so that nothing is written: this is read in a loop while another core may be writing next to it.
+        !ManuallyDrop::new(self.ring.completion()).is_empty()
+    }
+
+    /// True when the kernel has something that only entering it brings forth: work left for this thread, or completions
+    /// that did not fit into the queue.
+    pub(super) fn wants_entering(&mut self) -> bool {
+        let queue = ManuallyDrop::new(self.ring.submission());
+        queue.taskrun() || queue.cq_overflow()
+    }
+
+    /// True when completions that did not fit wait in the kernel.
+    pub(super) fn has_overflowed(&mut self) -> bool {
+        ManuallyDrop::new(self.ring.submission()).cq_overflow()
+    }
+}
+
+impl Drop for Ring {
+    /// A registered descriptor keeps the ring alive beyond close(2), so it goes first.
+    fn drop(&mut self) {
+        if self.is_registered {
+            let mut update = ResourceUpdate { offset: self.descriptor as u32, reserved: 0, data: 0 };
+            // SAFETY: as in `register_descriptor`. Nothing can be done about a failure.
+            let _ =
+                unsafe { register(self.ring.as_raw_fd(), UNREGISTER_RING_FDS, (&raw mut update).cast(), 1) };
+        }
+    }
+}
+
+/// io_uring_register(2).
+///
+/// # Safety
+/// `argument` must be what the operation wants.
+pub(super) unsafe fn register(
+    descriptor: i32,
+    operation: libc::c_uint,
+    argument: *mut libc::c_void,
+    count: libc::c_uint,
+) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_io_uring_register,
+            libc::c_long::from(descriptor),
+            libc::c_ulong::from(operation),
+            argument,
+            libc::c_ulong::from(count),
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+impl AsRawFd for Ring {
+    fn as_raw_fd(&self) -> i32 {
+        self.ring.as_raw_fd()
+    }
+}

@@ -1,0 +1,169 @@
+//! Listening and accepting.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+
+use annulet_driver::{Outcome, Socket, SocketOption};
+
+use crate::case::{PATIENCE, on_each_driver, reset};
+
+/// Takes what waits in a listener's queue.
+fn drain(bench: &mut crate::case::Bench, listener: Socket) -> Vec<Socket> {
+    let mut sockets = Vec::new();
+    loop {
+        match bench.driver.sockets().try_accept(listener) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return sockets,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+on_each_driver! {
+    fn more_clients_than_one_turn_takes_are_all_accepted(case) {
+        let mut bench = case.open();
+        let (listener, address) = bench.listen();
+        let clients: Vec<_> = (0..120).map(|_| TcpStream::connect(address).expect("connect")).collect();
+        let accept = bench.accept(listener);
+        for _ in &clients {
+            bench.next_socket(accept);
+        }
+        assert_eq!(bench.driver.counters().accepted.get(), 120);
+    }
+
+    fn cancelling_an_accept_loses_no_connection(case) {
+        let mut bench = case.open();
+        let (listener, address) = bench.listen();
+        for round in 0..20 {
+            let clients: Vec<_> = (0..10).map(|_| TcpStream::connect(address).expect("connect")).collect();
+            let accept = bench.accept(listener);
+            let mut sockets = Vec::new();
+            for _ in 0..round % 4 {
+                sockets.push(bench.next_socket(accept));
+            }
+            sockets.extend(bench.cancel(accept).into_iter().filter_map(|outcome| match outcome {
+                Outcome::Accepted(socket) => Some(socket),
+                _ => None,
+            }));
+            sockets.extend(drain(&mut bench, listener));
+            assert_eq!(sockets.len(), clients.len(), "round {round}");
+            sockets.into_iter().for_each(|socket| bench.driver.close(socket));
+        }
+    }
+
+    fn accepting_goes_on_after_it_was_cancelled(case) {
+        let mut bench = case.open();
+        let (listener, address) = bench.listen();
+        let accept = bench.accept(listener);
+        bench.assert_quiet(accept);
+        assert!(matches!(bench.cancel(accept)[..], [Outcome::Cancelled]));
+        let _client = TcpStream::connect(address).expect("connect");
+        let accept = bench.accept(listener);
+        bench.next_socket(accept);
+    }
+
+    fn an_empty_queue_does_not_block(case) {
+        let mut bench = case.open();
+        let (listener, address) = bench.listen();
+        assert_eq!(drain(&mut bench, listener).len(), 0);
+        let _client = TcpStream::connect(address).expect("connect");
+        assert_eq!(drain(&mut bench, listener).len(), 1);
+    }
+
+    fn a_connection_reset_in_the_queue_does_not_end_accepting(case) {
+        let mut bench = case.open();
+        let (listener, address) = bench.listen();
+        reset(TcpStream::connect(address).expect("connect"));
+        let accept = bench.accept(listener);
+        let mut client = TcpStream::connect(address).expect("connect");
+        client.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        let mut last = bench.next_socket(accept);
+        // Linux hands the dead one over as well.
+        while bench.driver.sockets().peer_address(last).is_err() {
+            last = bench.next_socket(accept);
+        }
+        bench.send_all(last, b"alive");
+        client.read_exact(&mut [0; 5]).expect("the living one was accepted");
+    }
+
+    fn descriptor_exhaustion_fails_the_accept_and_the_next_one_works(case) {
+        case.alone(|| {
+            let mut bench = case.open();
+            let (listener, address) = bench.listen();
+            let mut client = TcpStream::connect(address).expect("connect");
+            let accept = bench.accept(listener);
+            let first = bench.next_socket(accept);
+            assert!(matches!(bench.cancel(accept)[..], [Outcome::Cancelled]));
+
+            let _second_client = TcpStream::connect(address).expect("connect");
+            let hoard = exhaust_descriptors();
+            let accept = bench.accept(listener);
+            assert_eq!(bench.next_errno(accept), libc::EMFILE);
+            let again = bench.accept(listener);
+            assert_eq!(bench.next_errno(again), libc::EMFILE);
+            let error = bench.driver.sockets().try_accept(listener).expect_err("still none");
+            assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+
+            // What is open goes on working meanwhile.
+            let receive = bench.receive(first);
+            client.write_all(b"x").expect("write");
+            bench.next_bytes(receive, 1);
+
+            drop(hoard);
+            let accept = bench.accept(listener);
+            bench.next_socket(accept);
+        });
+    }
+
+    fn accepted_sockets_inherit_no_delay_and_are_not_passed_on_to_programs(case) {
+        let mut bench = case.open();
+        let (listener, address) = bench.listen();
+        let _client = TcpStream::connect(address).expect("connect");
+        let accept = bench.accept(listener);
+        let socket = bench.next_socket(accept);
+        let option = bench.driver.sockets().option(socket, SocketOption::NoDelay(false)).expect("option");
+        assert_eq!(option, SocketOption::NoDelay(true));
+        // SAFETY: asks for the flags of a descriptor; no memory is passed.
+        let flags = unsafe { libc::fcntl(socket.as_raw(), libc::F_GETFD) };
+        assert_eq!(flags, libc::FD_CLOEXEC);
+        assert_eq!(bench.driver.sockets().local_address(socket).expect("local").as_tcp(), Some(address));
+    }
+
+    fn one_listener_shared_by_two_drivers_gives_each_connection_to_one_of_them(case) {
+        let (mut one, mut other) = (case.open(), case.open());
+        let (listener, address) = one.listen();
+        let copy = one.driver.sockets().duplicate(listener).expect("duplicate");
+        let (first, second) = (one.accept(listener), other.accept(copy));
+        // Armed before the clients come, so that both are told of each.
+        one.assert_quiet(first);
+        other.assert_quiet(second);
+        let clients: Vec<_> = (0..40).map(|_| TcpStream::connect(address).expect("connect")).collect();
+        one.idle();
+        other.idle();
+        let count = |outcomes: &[Outcome]| {
+            outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Accepted(_))).count()
+        };
+        let taken = count(&one.cancel(first)) + count(&other.cancel(second));
+        let left = drain(&mut one, listener).len();
+        assert_eq!(taken + left, clients.len());
+        assert!(taken > 0);
+    }
+}
+
+/// Opens files until no descriptor is left, under a limit small enough to get there soon.
+fn exhaust_descriptors() -> Vec<File> {
+    let limit = libc::rlimit { rlim_cur: 128, rlim_max: 128 };
+    // SAFETY: `limit` is a local that outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    let mut hoard = Vec::new();
+    loop {
+        match File::open("/dev/null") {
+            Ok(file) => hoard.push(file),
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+                return hoard;
+            }
+        }
+    }
+}

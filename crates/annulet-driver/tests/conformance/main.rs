@@ -1,0 +1,14 @@
+//! One suite, run on io_uring and on epoll: what a driver promises does not depend on the kernel behind it.
+//!
+//! A test names the behaviour it protects. None depends on speed: a test that waits for something gives it ten seconds,
+//! and one that shows that nothing happens may miss a fault on a slow machine but never reports one that is not there.
+
+mod accept;
+mod case;
+mod connect;
+mod lifecycle;
+mod pool;
+mod sockets;
+mod stream;
+mod wake;
+mod writable;

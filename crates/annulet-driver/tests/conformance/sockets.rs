@@ -1,0 +1,131 @@
+//! Addresses and options.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use annulet_driver::{Address, Domain, ListenSpec, SocketOption, UnixAddress};
+
+use crate::case::{local_spec, on_each_driver};
+
+on_each_driver! {
+    fn options_are_read_back_as_they_were_set(case) {
+        let mut bench = case.open();
+        let (socket, _peer) = bench.tcp_pair();
+        let sockets = bench.driver.sockets();
+        for option in [
+            SocketOption::NoDelay(true),
+            SocketOption::NoDelay(false),
+            SocketOption::Keepalive(Some(Duration::from_secs(17))),
+            SocketOption::Keepalive(None),
+            SocketOption::ResetOnClose(true),
+            SocketOption::ResetOnClose(false),
+            SocketOption::UserTimeout(Some(Duration::from_millis(1234))),
+            SocketOption::UserTimeout(None),
+            SocketOption::QuickAck(true),
+            SocketOption::TypeOfService(0x10),
+            SocketOption::TimeToLive(7),
+        ] {
+            sockets.set_option(socket, option).expect("set");
+            assert_eq!(sockets.option(socket, option).expect("get"), option);
+        }
+        sockets.set_option(socket, SocketOption::Keepalive(Some(Duration::from_millis(1)))).expect("set");
+        let idle = sockets.option(socket, SocketOption::Keepalive(None)).expect("get");
+        assert_eq!(idle, SocketOption::Keepalive(Some(Duration::from_secs(1))), "rounded up");
+        for (set, doubled) in [
+            (SocketOption::SendBuffer(10_000), SocketOption::SendBuffer(20_000)),
+            (SocketOption::ReceiveBuffer(10_000), SocketOption::ReceiveBuffer(20_000)),
+        ] {
+            sockets.set_option(socket, set).expect("set");
+            assert_eq!(sockets.option(socket, set).expect("get"), doubled);
+        }
+        assert_eq!(sockets.option(socket, SocketOption::Error(1)).expect("get"), SocketOption::Error(0));
+        assert!(sockets.set_option(socket, SocketOption::Error(0)).is_err());
+    }
+
+    fn options_of_an_ipv6_socket_cover_both_families(case) {
+        let mut bench = case.open();
+        let sockets = bench.driver.sockets();
+        let socket = sockets.open(Domain::V6).expect("open");
+        for option in [SocketOption::TimeToLive(9), SocketOption::TypeOfService(0x10)] {
+            sockets.set_option(socket, option).expect("set");
+            assert_eq!(sockets.option(socket, option).expect("get"), option);
+        }
+        bench.driver.close(socket);
+    }
+
+    fn an_address_in_use_is_refused_unless_it_is_shared(case) {
+        let mut bench = case.open();
+        let sockets = bench.driver.sockets();
+        let (_, address) = sockets.listen(&local_spec()).expect("listen");
+        let taken = ListenSpec { address, ..local_spec() };
+        assert_eq!(sockets.listen(&taken).expect_err("taken").kind(), ErrorKind::AddrInUse);
+
+        let shared = ListenSpec { share_port: true, ..local_spec() };
+        let (_, address) = sockets.listen(&shared).expect("listen");
+        let again = ListenSpec { address, ..shared };
+        sockets.listen(&again).expect("shared");
+    }
+
+    fn an_ipv6_listener_takes_ipv4_unless_told_not_to(case) {
+        let mut bench = case.open();
+        for v6_only in [false, true] {
+            let spec = ListenSpec {
+                address: Address::Tcp((Ipv6Addr::UNSPECIFIED, 0).into()),
+                v6_only,
+                ..local_spec()
+            };
+            let Ok((listener, address)) = bench.driver.sockets().listen(&spec) else {
+                eprintln!("skipped: no IPv6 here");
+                return;
+            };
+            let port = address.as_tcp().expect("tcp").port();
+            assert_eq!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok(), !v6_only);
+            bench.driver.close(listener);
+        }
+    }
+
+    fn unix_listeners_have_paths_or_abstract_names(case) {
+        let mut bench = case.open();
+        let unique = format!("annulet-listen-{}-{:?}", std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(&unique);
+        for name in [UnixAddress::Path(path.clone()), UnixAddress::Abstract(unique.into_bytes())] {
+            let address = Address::Unix(name);
+            let spec = ListenSpec { address: address.clone(), ..local_spec() };
+            let (listener, bound) = bench.driver.sockets().listen(&spec).expect("listen");
+            assert_eq!(bound, address);
+            let error = bench.driver.sockets().listen(&spec).expect_err("taken");
+            assert_eq!(error.kind(), ErrorKind::AddrInUse);
+            let accept = bench.accept(listener);
+            let socket = bench.driver.sockets().open(Domain::Unix).expect("open");
+            bench.submit(annulet_driver::Op::Connect { socket, address: address.clone() });
+            let accepted = bench.next_socket(accept);
+            assert_eq!(bench.driver.sockets().local_address(accepted).expect("local"), address);
+            let peer = bench.driver.sockets().peer_address(accepted).expect("peer");
+            assert_eq!(peer, Address::Unix(UnixAddress::Unnamed));
+        }
+        drop(UnixStream::connect(&path));
+        std::fs::remove_file(&path).expect("cleared away");
+    }
+
+    fn a_duplicate_is_the_same_connection(case) {
+        let mut bench = case.open();
+        let (socket, peer) = bench.tcp_pair();
+        let copy = bench.driver.sockets().duplicate(socket).expect("duplicate");
+        assert_ne!(copy, socket);
+        bench.driver.close(socket);
+        bench.send_all(copy, b"still open");
+        bench.driver.close(copy);
+        assert_eq!(crate::case::read_to_end(peer), b"still open");
+    }
+
+    fn a_socket_without_a_peer_says_so(case) {
+        let mut bench = case.open();
+        let sockets = bench.driver.sockets();
+        let socket = sockets.open(Domain::V4).expect("open");
+        assert_eq!(sockets.peer_address(socket).expect_err("none").kind(), ErrorKind::NotConnected);
+        assert_eq!(sockets.shutdown(socket, Shutdown::Both).expect_err("none").kind(), ErrorKind::NotConnected);
+        bench.driver.close(socket);
+    }
+}

@@ -1,0 +1,146 @@
+//! Sleeping, waking, peeking, signals.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use annulet_driver::{Op, Outcome, Wait};
+
+use crate::case::{PATIENCE, QUIET, on_each_driver};
+
+/// Has the calling thread handle a signal; it has when this returns.
+fn raise(number: i32) {
+    // SAFETY: no memory is passed, and a driver handles the signal.
+    assert_eq!(unsafe { libc::raise(number) }, 0);
+}
+
+on_each_driver! {
+    fn a_sleep_lasts_until_its_deadline(case) {
+        let mut bench = case.open();
+        for time in [Duration::from_micros(300), QUIET] {
+            let deadline = bench.driver.clock() + time;
+            let mut turns = 0;
+            while bench.driver.clock() < deadline {
+                bench.turn(Wait::Until(Some(deadline)));
+                turns += 1;
+            }
+            assert!(bench.driver.now() >= deadline, "the turn refreshes the time");
+            assert!(turns < 20, "{turns} turns");
+        }
+    }
+
+    fn a_deadline_in_the_past_does_not_sleep(case) {
+        let mut bench = case.open();
+        let past = bench.driver.clock();
+        for _ in 0..100 {
+            bench.turn(Wait::Until(Some(past)));
+            bench.turn(Wait::Poll);
+        }
+        assert!(bench.driver.clock() - past < PATIENCE);
+    }
+
+    fn another_thread_ends_a_sleep(case) {
+        let mut bench = case.open();
+        for _ in 0..3 {
+            let unparker = bench.driver.unparker();
+            let waker = thread::spawn(move || {
+                thread::sleep(QUIET);
+                unparker.unpark();
+            });
+            let deadline = bench.driver.clock() + PATIENCE;
+            bench.turn(Wait::Until(Some(deadline)));
+            assert!(bench.driver.clock() < deadline);
+            waker.join().expect("waker");
+        }
+    }
+
+    fn a_wake_up_before_the_sleep_is_not_lost(case) {
+        let mut bench = case.open();
+        for _ in 0..3 {
+            bench.driver.unparker().unpark();
+            bench.driver.unparker().unpark();
+            let deadline = bench.driver.clock() + PATIENCE;
+            bench.turn(Wait::Until(Some(deadline)));
+            assert!(bench.driver.clock() < deadline);
+        }
+    }
+
+    fn wake_ups_are_not_remembered_for_ever(case) {
+        let mut bench = case.open();
+        for _ in 0..50 {
+            bench.driver.unparker().unpark();
+        }
+        let deadline = bench.driver.clock() + QUIET;
+        let mut turns = 0;
+        while bench.driver.clock() < deadline {
+            bench.turn(Wait::Until(Some(deadline)));
+            turns += 1;
+        }
+        assert!(turns < 60, "{turns} turns");
+    }
+
+    fn a_peek_sees_what_the_next_turn_delivers(case) {
+        let mut bench = case.open();
+        let (socket, mut peer) = bench.tcp_pair();
+        let receive = bench.receive(socket);
+        bench.turn(Wait::Poll);
+        bench.assert_quiet(receive);
+        assert!(!bench.driver.peek());
+        peer.write_all(b"x").expect("write");
+        let deadline = bench.driver.clock() + PATIENCE;
+        while !bench.driver.peek() {
+            assert!(bench.driver.clock() < deadline);
+        }
+        assert!(bench.driver.peek(), "looking takes nothing away");
+        bench.turn(Wait::Poll);
+        assert_eq!(bench.next_bytes(receive, 1), b"x");
+    }
+
+    fn the_clocks_run(case) {
+        let mut bench = case.open();
+        let (now, wall) = (bench.driver.clock(), bench.driver.wall_clock());
+        assert!(bench.driver.now() <= now);
+        thread::sleep(Duration::from_millis(2));
+        bench.turn(Wait::Poll);
+        assert!(bench.driver.now() - now >= Duration::from_millis(2));
+        assert!(bench.driver.wall_clock() > wall);
+    }
+
+    fn entropy_differs_from_call_to_call(case) {
+        let mut bench = case.open();
+        let (mut one, mut other) = ([0; 16], [0; 16]);
+        bench.driver.entropy(&mut one);
+        bench.driver.entropy(&mut other);
+        assert_ne!(one, other);
+    }
+
+    fn a_signal_is_a_completion_asleep_or_not(case) {
+        let mut bench = case.open();
+        let key = bench.submit(Op::Signal { signals: vec![libc::SIGUSR2] });
+        bench.turn(Wait::Poll);
+        raise(libc::SIGUSR2);
+        assert!(matches!(bench.next(key).outcome, Outcome::Signal(libc::SIGUSR2)));
+        let sender = thread::spawn(|| {
+            thread::sleep(QUIET);
+            raise(libc::SIGUSR2);
+        });
+        assert!(matches!(bench.next(key).outcome, Outcome::Signal(libc::SIGUSR2)));
+        sender.join().expect("sender");
+    }
+
+    fn a_signal_caught_before_the_cancellation_is_told(case) {
+        let mut bench = case.open();
+        let key = bench.submit(Op::Signal { signals: vec![libc::SIGURG, libc::SIGWINCH] });
+        bench.turn(Wait::Poll);
+        raise(libc::SIGWINCH);
+        let outcomes = bench.cancel(key);
+        assert!(outcomes.iter().any(|outcome| matches!(outcome, Outcome::Signal(libc::SIGWINCH))), "{outcomes:?}");
+        assert!(matches!(outcomes.last(), Some(Outcome::Cancelled)));
+    }
+
+    fn a_signal_that_cannot_be_caught_fails(case) {
+        let mut bench = case.open();
+        let key = bench.submit(Op::Signal { signals: vec![libc::SIGKILL] });
+        assert!(matches!(bench.all(key)[..], [Outcome::Failed(_)]));
+    }
+}

@@ -1,0 +1,93 @@
+//! Waiting for room in a send buffer.
+
+use std::io::Read;
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+
+use annulet_driver::{Op, Outcome};
+
+use crate::case::{on_each_driver, reset};
+
+/// Reads `length` bytes and forgets them.
+fn swallow(peer: &mut TcpStream, length: usize) {
+    let mut sink = vec![0; length];
+    peer.read_exact(&mut sink).expect("read");
+}
+
+on_each_driver! {
+    fn a_full_buffer_is_writable_when_the_peer_has_read_and_not_before(case) {
+        let mut bench = case.open();
+        let (socket, mut peer) = bench.tcp_pair();
+        for _ in 0..3 {
+            let length = bench.fill(socket);
+            let writable = bench.submit(Op::Writable { socket });
+            bench.assert_quiet(writable);
+            swallow(&mut peer, length);
+            assert!(matches!(bench.all(writable)[..], [Outcome::Writable]));
+            bench.send_all(socket, b"room");
+            swallow(&mut peer, 4);
+        }
+    }
+
+    fn room_made_between_the_refused_send_and_the_wait_is_noticed(case) {
+        let mut bench = case.open();
+        let (socket, mut peer) = bench.tcp_pair();
+        let length = bench.fill(socket);
+        swallow(&mut peer, length);
+        let writable = bench.submit(Op::Writable { socket });
+        assert!(matches!(bench.all(writable)[..], [Outcome::Writable]));
+    }
+
+    fn a_half_closed_peer_that_does_not_read_causes_no_busy_loop(case) {
+        let mut bench = case.open();
+        let (socket, mut peer) = bench.tcp_pair();
+        let receive = bench.receive(socket);
+        peer.write_all(b"x").expect("write");
+        peer.shutdown(Shutdown::Write).expect("shutdown");
+        bench.next_bytes(receive, 1);
+        assert!(matches!(bench.all(receive)[..], [Outcome::End]));
+        let length = bench.fill(socket);
+        let writable = bench.submit(Op::Writable { socket });
+        let turns = bench.assert_quiet(writable);
+        assert!(turns < 20, "{turns} turns while nothing happened");
+        swallow(&mut peer, length);
+        assert!(matches!(bench.all(writable)[..], [Outcome::Writable]));
+    }
+
+    fn a_failed_connection_ends_the_wait_and_the_next_send_says_why(case) {
+        let mut bench = case.open();
+        let (socket, peer) = bench.tcp_pair();
+        bench.fill(socket);
+        let writable = bench.submit(Op::Writable { socket });
+        bench.assert_quiet(writable);
+        reset(peer);
+        assert!(matches!(bench.all(writable)[..], [Outcome::Writable]));
+        let error = bench.driver.try_send(socket, &[std::io::IoSlice::new(b"x")]).expect_err("reset");
+        assert!(matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE)), "{error}");
+    }
+
+    fn a_wait_for_room_can_be_cancelled_and_repeated(case) {
+        let mut bench = case.open();
+        let (socket, mut peer) = bench.tcp_pair();
+        let length = bench.fill(socket);
+        for _ in 0..2 {
+            let writable = bench.submit(Op::Writable { socket });
+            bench.assert_quiet(writable);
+            assert!(matches!(bench.cancel(writable)[..], [Outcome::Cancelled]));
+        }
+        let writable = bench.submit(Op::Writable { socket });
+        swallow(&mut peer, length);
+        assert!(matches!(bench.all(writable)[..], [Outcome::Writable]));
+    }
+
+    fn receiving_goes_on_while_the_send_buffer_is_full(case) {
+        let mut bench = case.open();
+        let (socket, mut peer) = bench.tcp_pair();
+        bench.fill(socket);
+        let writable = bench.submit(Op::Writable { socket });
+        let receive = bench.receive(socket);
+        peer.write_all(b"hello").expect("write");
+        assert_eq!(bench.next_bytes(receive, 5), b"hello");
+        bench.assert_quiet(writable);
+    }
+}
