@@ -1,0 +1,552 @@
+//! The reactor: one driver, its tasks, timers and sources, and the turn that moves them.
+
+use std::any::{Any, TypeId};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, SystemTime};
+
+use annulet_driver::{Completion, CounterSet, Driver, DriverCounters, Instant, Key, Op, Wait};
+use async_task::Runnable;
+
+use crate::context;
+use crate::counters::ReactorCounters;
+use crate::inbox::Inbox;
+use crate::park::{Park, Parker};
+use crate::source::{Source, SourceId, Sources};
+use crate::task::Registry;
+use crate::wheel::{TimerKey as WheelKey, Wheel};
+
+/// Tasks polled in one turn before the ring is looked at again.
+pub const TASKS_PER_TURN_MAX: u32 = 256;
+/// Time tasks get in one turn before the ring is looked at again.
+pub const TASK_TIME_PER_TURN_MAX: Duration = Duration::from_millis(5);
+/// Tasks polled between two looks at the clock.
+const TASKS_PER_CLOCK_READ: u32 = 32;
+/// Ready operations one poll of a task may take before it yields (see [`crate::task::budget`]).
+const OPERATIONS_PER_POLL_MAX: u32 = 128;
+/// A reactor kept from its ring for longer by its tasks counts as stalled.
+const STALL: Duration = Duration::from_millis(100);
+/// Looks at the ring between two looks at the clock, while watching.
+const PEEKS_PER_CLOCK_READ: u32 = 16;
+
+/// Number of a reactor within its runtime, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReactorId(pub u32);
+
+impl fmt::Display for ReactorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A handle on one reactor, for code that runs on it. Cloning is cheap; it is neither `Send` nor `Sync`.
+#[derive(Clone)]
+pub struct Reactor(Rc<Core>);
+
+pub(crate) struct Core {
+    id: ReactorId,
+    driver: RefCell<Box<dyn Driver>>,
+    /// Read from the driver once per turn.
+    now: Cell<Instant>,
+    ready: RefCell<VecDeque<Runnable>>,
+    sources: RefCell<Sources>,
+    at_turn_end: RefCell<Vec<Rc<dyn Source>>>,
+    timers: RefCell<Wheel<TimerTarget>>,
+    pub(crate) tasks: RefCell<Registry>,
+    pub(crate) budget: Cell<u32>,
+    inbox: Arc<Inbox>,
+    parker: RefCell<Parker>,
+    counters: Arc<ReactorCounters>,
+    driver_counters: Arc<DriverCounters>,
+    /// Reused from turn to turn.
+    completions: RefCell<Vec<Completion>>,
+    due: RefCell<Vec<TimerTarget>>,
+    handle: RefCell<Option<crate::Handle>>,
+    /// State that crates above keep per reactor, by type.
+    extensions: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+}
+
+/// Whom a timer tells.
+enum TimerTarget {
+    Task(Waker),
+    Source(SourceId),
+}
+
+/// Names an armed timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerKey(WheelKey);
+
+impl Reactor {
+    /// A reactor on `driver`. It runs when [`turn`](Self::turn) is called, always on the thread that opened the driver.
+    pub fn new(id: ReactorId, driver: Box<dyn Driver>, park: Park) -> Self {
+        let core = Core {
+            id,
+            now: Cell::new(driver.now()),
+            inbox: Arc::new(Inbox::new(driver.unparker())),
+            driver_counters: driver.counters().clone(),
+            driver: RefCell::new(driver),
+            ready: RefCell::default(),
+            sources: RefCell::default(),
+            at_turn_end: RefCell::default(),
+            timers: RefCell::new(Wheel::new()),
+            tasks: RefCell::default(),
+            budget: Cell::new(0),
+            parker: RefCell::new(Parker::new(park)),
+            counters: Arc::default(),
+            completions: RefCell::default(),
+            due: RefCell::default(),
+            handle: RefCell::default(),
+            extensions: RefCell::default(),
+        };
+        Self(Rc::new(core))
+    }
+
+    pub(crate) fn from_core(core: Rc<Core>) -> Self {
+        Self(core)
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.0
+    }
+
+    /// The reactor running on this thread.
+    ///
+    /// # Panics
+    /// Outside a reactor's turn.
+    #[track_caller]
+    pub fn current() -> Self {
+        Self::try_current()
+            .expect("there is no Annulet reactor on this thread: call this inside annulet::run or a handler")
+    }
+
+    /// The reactor running on this thread, if one is.
+    pub fn try_current() -> Option<Self> {
+        context::current()
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ReactorId {
+        self.0.id
+    }
+
+    /// The runtime it belongs to, for a reactor that belongs to one.
+    pub fn handle(&self) -> Option<crate::Handle> {
+        self.0.handle.borrow().clone()
+    }
+
+    pub(crate) fn set_handle(&self, handle: crate::Handle) {
+        self.0.handle.replace(Some(handle));
+    }
+
+    /// The time of this turn: the same for everything done within it.
+    pub fn now(&self) -> Instant {
+        self.0.now.get()
+    }
+
+    /// The wall clock.
+    pub fn wall_clock(&self) -> SystemTime {
+        self.driver(|driver| driver.wall_clock())
+    }
+
+    /// Calls `f` with the driver.
+    ///
+    /// # Panics
+    /// When called from within itself.
+    pub fn driver<R>(&self, f: impl FnOnce(&mut dyn Driver) -> R) -> R {
+        f(&mut **self.0.driver.borrow_mut())
+    }
+
+    /// What the reactor counts.
+    pub fn counters(&self) -> &Arc<ReactorCounters> {
+        &self.0.counters
+    }
+
+    /// What its driver counts.
+    pub fn driver_counters(&self) -> &Arc<DriverCounters> {
+        &self.0.driver_counters
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.0.inbox
+    }
+
+    /// State that a layer above keeps once per reactor: made at first use, dropped with the reactor.
+    pub fn extension<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
+        let id = TypeId::of::<T>();
+        let found =
+            self.0.extensions.borrow().iter().find(|(other, _)| *other == id).map(|(_, state)| state.clone());
+        let state = found.unwrap_or_else(|| {
+            let state: Rc<dyn Any> = Rc::new(make());
+            self.0.extensions.borrow_mut().push((id, state.clone()));
+            state
+        });
+        state.downcast().expect("found by its type")
+    }
+
+    /// Enters a source in the table; it stays until [`deregister`](Self::deregister).
+    pub fn register(&self, source: Rc<dyn Source>) -> SourceId {
+        self.0.sources.borrow_mut().insert(source)
+    }
+
+    /// Takes a source out. None of its operations may be in flight, none of its timers armed.
+    ///
+    /// # Panics
+    /// When it is not in.
+    pub fn deregister(&self, id: SourceId) {
+        let source = self.0.sources.borrow_mut().remove(id);
+        drop(source);
+    }
+
+    /// Submits an operation; its completions go to the source, with `tag`.
+    pub fn submit(&self, source: SourceId, tag: u32, op: Op) -> Key {
+        self.0.driver.borrow_mut().submit(source.token(tag), op)
+    }
+
+    /// Asks for an operation's end; its last completion still comes.
+    pub fn cancel(&self, key: Key) {
+        self.0.driver.borrow_mut().cancel(key);
+    }
+
+    /// Has [`Source::turn_end`] called when this turn's tasks have run. The source asks once per turn.
+    pub fn at_turn_end(&self, source: Rc<dyn Source>) {
+        self.0.at_turn_end.borrow_mut().push(source);
+    }
+
+    /// Calls [`Source::timer`] at `deadline`, at most a millisecond late as far as the reactor is concerned, never early.
+    pub fn arm_timer(&self, deadline: Instant, source: SourceId) -> TimerKey {
+        TimerKey(self.0.timers.borrow_mut().insert(deadline.as_nanos(), TimerTarget::Source(source)))
+    }
+
+    /// Wakes a task at `deadline`.
+    pub(crate) fn arm_waker(&self, deadline: Instant, waker: Waker) -> TimerKey {
+        TimerKey(self.0.timers.borrow_mut().insert(deadline.as_nanos(), TimerTarget::Task(waker)))
+    }
+
+    /// Disarms a timer; one that fired already is ignored.
+    pub fn cancel_timer(&self, key: TimerKey) {
+        let target = self.0.timers.borrow_mut().cancel(key.0);
+        drop(target);
+    }
+
+    /// Has every source look again; see [`Source::review`].
+    pub fn review_sources(&self) {
+        let sources = self.0.sources.borrow().all();
+        for source in sources {
+            source.review(self);
+        }
+    }
+
+    /// Adds a set of counters of a layer above to those [`Handle::visit_counters`](crate::Handle::visit_counters) shows.
+    pub fn publish_counters(&self, counters: Arc<dyn CounterSet>) {
+        if let Some(handle) = self.handle() {
+            handle.publish_counters(self.id(), counters);
+        }
+    }
+
+    /// One turn: wait for something to do (not if there is something already), reap, deliver, fire timers, run tasks, let
+    /// staged bytes leave.
+    ///
+    /// # Errors
+    /// When the driver is broken beyond repair.
+    pub fn turn(&self) -> io::Result<()> {
+        self.turn_with(|| ())
+    }
+
+    /// [`turn`](Self::turn), with `first` run at the head of its tasks.
+    pub(crate) fn turn_with(&self, first: impl FnOnce()) -> io::Result<()> {
+        let _entered = context::enter(&self.0);
+        self.0.counters.turns.increment();
+        self.wait_and_reap()?;
+        self.deliver();
+        self.fire_timers();
+        self.take_messages();
+        self.0.budget.set(OPERATIONS_PER_POLL_MAX);
+        first();
+        self.run_tasks();
+        self.end_turn();
+        Ok(())
+    }
+
+    /// Runs `f` as if within a turn: for what is done between turns, such as the first spawn.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _entered = context::enter(&self.0);
+        f()
+    }
+
+    fn wait_and_reap(&self) -> io::Result<()> {
+        let core = &*self.0;
+        let wait = self.choose_wait();
+        let mut completions = core.completions.borrow_mut();
+        let mut driver = core.driver.borrow_mut();
+        let result = driver.turn(wait, &mut completions);
+        core.now.set(driver.now());
+        if wait != Wait::Poll {
+            core.inbox.awake();
+        }
+        result
+    }
+
+    fn choose_wait(&self) -> Wait {
+        let core = &*self.0;
+        if !core.ready.borrow().is_empty() || core.inbox.has_work() {
+            return Wait::Poll;
+        }
+        let deadline = core.timers.borrow().next_deadline_ns().map(Instant::from_nanos);
+        let watch = core.parker.borrow_mut().watch();
+        if let Some(watch) = watch {
+            if self.watch(watch, deadline) {
+                return Wait::Poll;
+            }
+        }
+        if !core.inbox.prepare_sleep() {
+            return Wait::Poll;
+        }
+        core.counters.parks.increment();
+        Wait::Until(deadline)
+    }
+
+    /// Watches for work for at most `limit`; true when some is there.
+    fn watch(&self, limit: Duration, deadline: Option<Instant>) -> bool {
+        let core = &*self.0;
+        let mut driver = core.driver.borrow_mut();
+        if driver.peek() {
+            return true;
+        }
+        let mut end = driver.clock() + limit;
+        if let Some(deadline) = deadline {
+            end = end.min(deadline);
+        }
+        loop {
+            for _ in 0..PEEKS_PER_CLOCK_READ {
+                if driver.peek() || core.inbox.has_work() {
+                    core.parker.borrow_mut().watched_well();
+                    core.counters.watches_paid.increment();
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            let now = driver.clock();
+            if now >= end {
+                if deadline.is_some_and(|deadline| now >= deadline) {
+                    return true;
+                }
+                core.parker.borrow_mut().watched_in_vain();
+                core.counters.watches_wasted.increment();
+                return false;
+            }
+        }
+    }
+
+    fn deliver(&self) {
+        let mut completions = self.0.completions.take();
+        for completion in completions.drain(..) {
+            let (id, tag) = SourceId::split(completion.token);
+            let source = self.0.sources.borrow().get(id);
+            match source {
+                Some(source) => source.complete(self, tag, completion),
+                None => unreachable!("a source left with an operation in flight: {completion:?}"),
+            }
+        }
+        self.0.completions.replace(completions);
+    }
+
+    fn fire_timers(&self) {
+        if self.0.timers.borrow().is_empty() {
+            return;
+        }
+        let mut due = self.0.due.take();
+        self.0.timers.borrow_mut().advance(self.now().as_nanos(), &mut due);
+        self.0.counters.timers_fired.add(due.len() as u64);
+        for target in due.drain(..) {
+            match target {
+                TimerTarget::Task(waker) => waker.wake(),
+                TimerTarget::Source(id) => {
+                    let source = self.0.sources.borrow().get(id);
+                    if let Some(source) = source {
+                        source.timer(self);
+                    }
+                }
+            }
+        }
+        self.0.due.replace(due);
+    }
+
+    fn take_messages(&self) {
+        if !self.0.inbox.has_work() {
+            return;
+        }
+        let queues = self.0.inbox.take();
+        self.0.counters.messages_received.add((queues.tasks.len() + queues.messages.len()) as u64);
+        self.0.ready.borrow_mut().extend(queues.tasks);
+        for message in queues.messages {
+            message(self);
+        }
+    }
+
+    fn run_tasks(&self) {
+        let core = &*self.0;
+        let mut polled = 0;
+        while let Some(runnable) = core.pop_ready() {
+            core.budget.set(OPERATIONS_PER_POLL_MAX);
+            runnable.run();
+            polled += 1;
+            if polled % TASKS_PER_CLOCK_READ == 0 && self.turn_is_used_up(polled) {
+                core.counters.budget_exhausted.increment();
+                break;
+            }
+        }
+        core.counters.tasks_polled.add(u64::from(polled));
+        if polled > 0 {
+            self.note_stall();
+        }
+    }
+
+    fn turn_is_used_up(&self, polled: u32) -> bool {
+        let clock = self.0.driver.borrow().clock();
+        polled >= TASKS_PER_TURN_MAX || clock - self.now() >= TASK_TIME_PER_TURN_MAX
+    }
+
+    fn end_turn(&self) {
+        let mut sources = self.0.at_turn_end.take();
+        for source in sources.drain(..) {
+            source.turn_end(self);
+        }
+        // What asked meanwhile waits for the next turn's end, which then comes at once.
+        let mut asked = self.0.at_turn_end.borrow_mut();
+        if asked.is_empty() {
+            *asked = sources;
+        } else {
+            drop(asked);
+            self.0.inbox.ring();
+        }
+    }
+
+    /// Notices when this turn's tasks held the reactor up.
+    fn note_stall(&self) {
+        let core = &*self.0;
+        let took = core.driver.borrow().clock() - self.now();
+        if took >= STALL {
+            core.counters.stalls.increment();
+            tracing::warn!(
+                reactor = core.id.0,
+                milliseconds = took.as_millis() as u64,
+                "a task kept its reactor from all others: move long work to spawn_blocking"
+            );
+        }
+    }
+
+    /// Ends everything: drops every task, lets staged bytes leave, cancels and reaps what is in flight, closes what the
+    /// sources hold. Operations that cannot be reaped within `patience` keep their memory (it is leaked).
+    pub fn shut_down(&self, patience: Duration) -> ExitReport {
+        let _entered = context::enter(&self.0);
+        self.drop_tasks();
+        self.end_turn();
+        let left_over = self.0.inbox.close();
+        drop(left_over);
+        let targets = std::mem::replace(&mut *self.0.timers.borrow_mut(), Wheel::new());
+        drop(targets);
+        let unreaped = self.0.driver.borrow_mut().quiesce(patience);
+        let sources = self.0.sources.borrow().all();
+        for source in sources {
+            source.release(self);
+        }
+        self.drop_tasks();
+        // Extensions may hold the reactor: without this neither would ever go.
+        let extensions = self.0.extensions.take();
+        drop(extensions);
+        self.0.handle.take();
+        let driver = self.0.driver.borrow();
+        let counters = driver.counters();
+        ExitReport {
+            reactor: self.0.id,
+            operations: unreaped,
+            sockets: counters.sockets_opened.get() as i64 - counters.sockets_closed.get() as i64,
+            buffers: driver.pool().usage().leased,
+            sources: self.0.sources.borrow().len(),
+            tasks: self.0.tasks.borrow().len(),
+        }
+    }
+
+    /// Drops every task's future. A future's destructor may wake or spawn others: go on until none is left.
+    fn drop_tasks(&self) {
+        loop {
+            let wakers = self.0.tasks.borrow_mut().cancel_all();
+            for waker in wakers {
+                waker.wake();
+            }
+            let queued = self.0.ready.take();
+            let remote = self.0.inbox.take();
+            if queued.is_empty() && remote.tasks.is_empty() {
+                return;
+            }
+            for runnable in queued.into_iter().chain(remote.tasks) {
+                drop(runnable);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reactor({})", self.0.id)
+    }
+}
+
+impl Core {
+    /// True when `inbox` is this reactor's.
+    pub(crate) fn is_home(&self, inbox: &Arc<Inbox>) -> bool {
+        Arc::ptr_eq(&self.inbox, inbox)
+    }
+
+    pub(crate) fn push_ready(&self, runnable: Runnable) {
+        self.ready.borrow_mut().push_back(runnable);
+    }
+
+    fn pop_ready(&self) -> Option<Runnable> {
+        self.ready.borrow_mut().pop_front()
+    }
+
+    pub(crate) fn counters(&self) -> &ReactorCounters {
+        &self.counters
+    }
+}
+
+/// What a reactor still held when it ended; all zero unless something leaked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitReport {
+    /// Which reactor.
+    pub reactor: ReactorId,
+    /// Operations the kernel did not give back in time; their memory was leaked on purpose.
+    pub operations: usize,
+    /// Sockets opened and not closed.
+    pub sockets: i64,
+    /// Receive buffers still leased: chunks kept beyond the reactor's life.
+    pub buffers: u32,
+    /// Sources still registered.
+    pub sources: usize,
+    /// Tasks not dropped.
+    pub tasks: usize,
+}
+
+impl ExitReport {
+    /// True when nothing leaked.
+    pub fn is_clean(&self) -> bool {
+        *self == Self { reactor: self.reactor, operations: 0, sockets: 0, buffers: 0, sources: 0, tasks: 0 }
+    }
+}
+
+impl fmt::Display for ExitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reactor, operations, sockets, buffers, sources, tasks } = self;
+        write!(
+            f,
+            "reactor {reactor} ended with {operations} operations in flight, {sockets} sockets open, {buffers} buffers \
+             leased, {sources} sources registered, {tasks} tasks alive"
+        )
+    }
+}

@@ -1,0 +1,219 @@
+//! Waiting for a task.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// Waits for a task's output. Semantics are tokio's: dropping it detaches the task.
+///
+/// # Cancel safety
+/// Awaiting `&mut handle` and dropping that future loses nothing.
+pub struct JoinHandle<T>(Kind<T>);
+
+enum Kind<T> {
+    Local {
+        task: Option<async_task::FallibleTask<Result<T, JoinError>>>,
+        aborted: Rc<Cell<bool>>,
+        waker: Waker,
+    },
+    Blocking(Arc<BlockingResult<T>>),
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn local(
+        task: async_task::FallibleTask<Result<T, JoinError>>,
+        aborted: Rc<Cell<bool>>,
+        waker: Waker,
+    ) -> Self {
+        Self(Kind::Local { task: Some(task), aborted, waker })
+    }
+
+    pub(crate) fn blocking(result: Arc<BlockingResult<T>>) -> Self {
+        Self(Kind::Blocking(result))
+    }
+
+    /// Asks the task to end: its future is dropped when the task would run next, and the handle gives a cancelled
+    /// [`JoinError`]. No effect on a task that has ended, nor on a blocking job that has started.
+    pub fn abort(&self) {
+        match &self.0 {
+            Kind::Local { aborted, waker, .. } => {
+                aborted.set(true);
+                waker.wake_by_ref();
+            }
+            Kind::Blocking(result) => result.abort(),
+        }
+    }
+
+    /// True when the output is there, or the task has been dropped.
+    pub fn is_finished(&self) -> bool {
+        match &self.0 {
+            Kind::Local { task, .. } => task.as_ref().is_none_or(|task| task.is_finished()),
+            Kind::Blocking(result) => result.lock().output.is_some(),
+        }
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            Kind::Local { task, .. } => {
+                let task = task.as_mut().expect("a task is awaited once");
+                // `None`: the runtime ended and dropped the task.
+                Pin::new(task).poll(cx).map(|output| output.unwrap_or_else(|| Err(JoinError::cancelled())))
+            }
+            Kind::Blocking(result) => result.poll(cx),
+        }
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if let Kind::Local { task, .. } = &mut self.0
+            && let Some(task) = task.take()
+        {
+            task.detach();
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+/// A blocking job's way back to the task that waits for it.
+pub(crate) struct BlockingResult<T>(Mutex<BlockingState<T>>);
+
+struct BlockingState<T> {
+    output: Option<Result<T, JoinError>>,
+    aborted: bool,
+    waker: Option<Waker>,
+}
+
+impl<T> BlockingResult<T> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(BlockingState { output: None, aborted: false, waker: None })))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BlockingState<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True when the job should not start any more.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.lock().aborted
+    }
+
+    fn abort(&self) {
+        self.lock().aborted = true;
+    }
+
+    pub(crate) fn complete(&self, output: Result<T, JoinError>) {
+        let waker = {
+            let mut state = self.lock();
+            state.output = Some(output);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        let mut state = self.lock();
+        if let Some(output) = state.output.take() {
+            return Poll::Ready(output);
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// Why a task has no output.
+pub struct JoinError(Cause);
+
+enum Cause {
+    Cancelled,
+    Refused,
+    Panic(Box<dyn Any + Send>),
+}
+
+impl JoinError {
+    pub(crate) fn cancelled() -> Self {
+        Self(Cause::Cancelled)
+    }
+
+    pub(crate) fn refused() -> Self {
+        Self(Cause::Refused)
+    }
+
+    pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Self {
+        Self(Cause::Panic(panic))
+    }
+
+    /// The task was aborted, or dropped with its runtime.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.0, Cause::Cancelled)
+    }
+
+    /// A blocking job found the pool's queue full, or the pool shut down: it did not run, and may be tried again later.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.0, Cause::Refused)
+    }
+
+    /// The task panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.0, Cause::Panic(_))
+    }
+
+    /// What the task panicked with, to pass to [`std::panic::resume_unwind`].
+    ///
+    /// # Panics
+    /// When the task did not panic.
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        match self.0 {
+            Cause::Panic(panic) => panic,
+            Cause::Cancelled | Cause::Refused => panic!("the task did not panic"),
+        }
+    }
+}
+
+/// The text of a panic, when it has one.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Cause::Cancelled => f.write_str("JoinError::Cancelled"),
+            Cause::Refused => f.write_str("JoinError::Refused"),
+            Cause::Panic(panic) => write!(f, "JoinError::Panic({:?})", message(&**panic)),
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Cause::Cancelled => f.write_str("the task was cancelled"),
+            Cause::Refused => f.write_str("the blocking pool takes no more jobs now"),
+            Cause::Panic(panic) => write!(f, "the task panicked: {}", message(&**panic)),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
