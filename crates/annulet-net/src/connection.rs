@@ -1,0 +1,438 @@
+//! The connection: the handle through which a handler reads and writes.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use annulet_driver::{Address, Chunk, SocketOption};
+
+use crate::error::Error;
+use crate::framed::Framed;
+use crate::group::ListenerId;
+use crate::halves::{ReadHalf, WriteHalf};
+use crate::payload::Payload;
+use crate::stream::Stream;
+
+/// A byte stream to a peer, over TCP or a Unix socket.
+///
+/// # Who owns the bytes
+///
+/// What arrives is received before anybody asks for it, into buffers of the reactor's pool, up to the unread limit;
+/// [`recv`](Self::recv) hands out those buffers as leases. What is written is copied ([`write`](Self::write)) or taken over
+/// ([`send`](Self::send)) into the staging queue, up to the unsent limit, and leaves when the handler's turn ends: all that
+/// one turn staged leaves in one send. The kernel never holds borrowed memory, so dropping any future here is safe.
+///
+/// # Cancel safety
+///
+/// Every method says what dropping its future does. In short: reading loses nothing, `write` and `write_all` may have
+/// staged a part, `send` stages all or nothing.
+///
+/// # The end
+///
+/// Dropping the connection sends what is staged, then FIN, and lingers up to 2 seconds for the peer's FIN so that the last
+/// bytes are not lost to a reset. [`abort`](Self::abort), and a panic, reset it. A connection stays on its reactor.
+pub struct Connection {
+    stream: Rc<Stream>,
+    /// The chunk being consumed through `fill_buf`; most handlers never have one.
+    current: Option<Box<Chunk>>,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Rc<Stream>) -> Self {
+        stream.add_handle();
+        Self { stream, current: None }
+    }
+
+    /// The next bytes that arrived, in order; `None` at the peer's end, or when the server drains and everything received
+    /// before has been delivered. Never empty.
+    ///
+    /// # Errors
+    /// [`Error::Reset`], [`Error::Timeout`], or the error of an earlier send. Bytes that arrived before come first.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: what arrives stays with the connection.
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Chunk>, Error>> {
+        Recv { connection: self }
+    }
+
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
+        if let Some(chunk) = self.current.take() {
+            return Poll::Ready(Ok(Some(*chunk)));
+        }
+        self.stream.poll_recv(cx)
+    }
+
+    /// The bytes received and not consumed, at least one unless the peer ended (then empty). Does not take them:
+    /// [`consume`](Self::consume) does.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn fill_buf(&mut self) -> Result<&[u8], Error> {
+        poll_fn(|cx| self.poll_fill_buf(cx)).await?;
+        Ok(self.current.as_deref().map_or(&[], |chunk| chunk))
+    }
+
+    pub(crate) fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.current.is_none() {
+            self.current = std::task::ready!(self.stream.poll_recv(cx))?.map(Box::new);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What [`poll_fill_buf`](Self::poll_fill_buf) left to look at.
+    #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+    pub(crate) fn filled(&self) -> &[u8] {
+        self.current.as_deref().map_or(&[], |chunk| chunk)
+    }
+
+    /// Takes `count` of the bytes [`fill_buf`](Self::fill_buf) showed.
+    ///
+    /// # Panics
+    /// When it showed fewer.
+    pub fn consume(&mut self, count: usize) {
+        match &mut self.current {
+            Some(chunk) if count < chunk.len() => chunk.advance(count),
+            Some(chunk) => {
+                assert_eq!(count, chunk.len(), "consume more than fill_buf showed");
+                self.current = None;
+            }
+            None => assert_eq!(count, 0, "consume without fill_buf"),
+        }
+    }
+
+    /// Copies received bytes into `buffer` and returns how many: 0 at the end of the stream or for an empty buffer.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        poll_fn(|cx| self.poll_read(cx, buffer)).await
+    }
+
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize, Error>> {
+        std::task::ready!(self.poll_fill_buf(cx))?;
+        let Some(chunk) = &self.current else { return Poll::Ready(Ok(0)) };
+        let count = chunk.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&chunk[..count]);
+        self.consume(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Fills `buffer` completely.
+    ///
+    /// # Errors
+    /// [`Error::UnexpectedEnd`] when the peer ended first; otherwise as for [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: bytes copied into `buffer` are taken.
+    pub async fn read_exact(&mut self, mut buffer: &mut [u8]) -> Result<(), Error> {
+        while !buffer.is_empty() {
+            match self.read(buffer).await? {
+                0 => return Err(Error::UnexpectedEnd),
+                count => buffer = &mut buffer[count..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies as much of `bytes` as there is room for into the staging queue and returns how many, at least one unless
+    /// `bytes` is empty. Waits while there is no room.
+    ///
+    /// # Errors
+    /// [`Error::BrokenPipe`] after [`shutdown`](Self::shutdown); otherwise the connection's sticky error.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returned, it has staged nothing.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        poll_fn(|cx| self.stream.poll_write(cx, bytes)).await
+    }
+
+    /// Copies all of `bytes` into the staging queue, waiting for room as often as needed.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    ///
+    /// # Cancel safety
+    /// Dropped early, it may have staged a part.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let count = self.write(bytes).await?;
+            bytes = &bytes[count..];
+        }
+        Ok(())
+    }
+
+    /// Stages a payload without copying it: waits until there is room, then takes all of it. A payload larger than the
+    /// unsent limit is taken when nothing else is staged.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    ///
+    /// # Cancel safety
+    /// Dropped early, nothing of the payload is sent (and the payload is dropped; [`reserve`](Self::reserve) keeps it).
+    pub fn send(
+        &mut self,
+        payload: impl Into<Payload> + AsRef<[u8]>,
+    ) -> impl Future<Output = Result<(), Error>> {
+        Send { stream: &self.stream, payload: Some(payload) }
+    }
+
+    /// Waits until a payload of `length` bytes may be staged with [`stage`](Self::stage).
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    ///
+    /// # Cancel safety
+    /// Dropping it does nothing.
+    pub async fn reserve(&mut self, length: usize) -> Result<(), Error> {
+        poll_fn(|cx| self.stream.poll_room(cx, length)).await
+    }
+
+    /// Stages a payload at once, room or not. Meant for after [`reserve`](Self::reserve), and for a farewell.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write); the payload is dropped.
+    pub fn stage(&mut self, payload: impl Into<Payload>) -> Result<(), Error> {
+        self.stream.stage(payload.into())
+    }
+
+    /// Waits until the kernel has taken every byte staged so far. Rarely needed: what is staged leaves by itself.
+    ///
+    /// # Errors
+    /// The connection's sticky error.
+    ///
+    /// # Cancel safety
+    /// Dropping it does nothing; the bytes leave all the same.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.stream.poll_flush(cx)).await
+    }
+
+    /// Ends this side: what is staged leaves, then FIN. Receiving goes on. Waits until the kernel has taken the bytes.
+    ///
+    /// # Errors
+    /// The connection's sticky error.
+    ///
+    /// # Cancel safety
+    /// The end is on its way as soon as this was polled.
+    pub async fn shutdown(&mut self) -> Result<(), Error> {
+        self.stream.shutdown_write();
+        self.flush().await
+    }
+
+    /// Resets the connection: what is staged is dropped, the peer sees a reset.
+    pub fn abort(self) {
+        self.stream.abort(Error::Aborted);
+    }
+
+    /// Waits until the server drains: finish what is in hand, say farewell, return. `recv` yields `None` once everything
+    /// received has been delivered.
+    ///
+    /// # Cancel safety
+    /// Dropping it does nothing.
+    pub async fn draining(&self) {
+        poll_fn(|cx| self.stream.group.poll_draining(cx)).await;
+    }
+
+    /// True once the server drains.
+    pub fn is_draining(&self) -> bool {
+        self.stream.group.is_draining()
+    }
+
+    /// Frames on top of the bytes; see [`Framed`].
+    pub fn framed<C>(self, codec: C) -> Framed<C> {
+        Framed::new(self, codec)
+    }
+
+    /// Two halves that can be used from two tasks. The connection closes when both are gone; dropping the write half ends
+    /// this side as [`shutdown`](Self::shutdown) does.
+    pub fn split(self) -> (ReadHalf, WriteHalf) {
+        let write = Self::new(self.stream.clone());
+        (ReadHalf::new(self), WriteHalf::new(write))
+    }
+
+    /// Tells the clocks that a message has begun with the bytes that arrived last; see [`Clocks`](crate::Clocks).
+    pub fn message_started(&self) {
+        self.stream.message_started();
+    }
+
+    /// Tells the clocks that the message is complete.
+    pub fn message_ended(&self) {
+        self.stream.message_ended();
+    }
+
+    /// Its number: unique in the process, rising.
+    pub fn number(&self) -> u64 {
+        self.stream.number
+    }
+
+    /// Which listener of the server it came from; `None` for a connection this side made.
+    pub fn listener(&self) -> Option<ListenerId> {
+        self.stream.group.listener.as_ref().map(|(id, _)| *id)
+    }
+
+    /// Address of this end. Asks the kernel.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn local_address(&self) -> Result<Address, Error> {
+        self.stream.local_address()
+    }
+
+    /// Address of the peer. Asks the kernel.
+    ///
+    /// # Errors
+    /// The kernel's: not connected any more.
+    pub fn peer_address(&self) -> Result<Address, Error> {
+        self.stream.peer_address()
+    }
+
+    pub(crate) fn stream(&self) -> &Rc<Stream> {
+        &self.stream
+    }
+}
+
+/// Socket options. Each is a system call.
+impl Connection {
+    /// Sends small segments at once (`TCP_NODELAY`); on by default.
+    ///
+    /// # Errors
+    /// The kernel's; Unix sockets have no such option.
+    pub fn set_nodelay(&self, nodelay: bool) -> Result<(), Error> {
+        self.stream.set_option(SocketOption::NoDelay(nodelay))
+    }
+
+    /// Whether small segments are sent at once.
+    ///
+    /// # Errors
+    /// As for setting.
+    pub fn nodelay(&self) -> Result<bool, Error> {
+        match self.stream.option(SocketOption::NoDelay(false))? {
+            SocketOption::NoDelay(nodelay) => Ok(nodelay),
+            other => unreachable!("asked for nodelay, got {other:?}"),
+        }
+    }
+
+    /// Probes a silent peer after `time` (whole seconds), so that a dead one is noticed; `None` turns it off.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_keepalive(&self, time: Option<Duration>) -> Result<(), Error> {
+        self.stream.set_option(SocketOption::Keepalive(time))
+    }
+
+    /// With `Some(Duration::ZERO)` closing resets the connection (`SO_LINGER`); any other value closes in order, with the
+    /// linger of the connection's [`Clocks`](crate::Clocks).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_linger(&self, linger: Option<Duration>) -> Result<(), Error> {
+        self.stream.set_option(SocketOption::ResetOnClose(linger == Some(Duration::ZERO)))
+    }
+
+    /// Asks for a kernel send buffer of `bytes` (`SO_SNDBUF`; Linux doubles it).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_send_buffer_size(&self, bytes: u32) -> Result<(), Error> {
+        self.stream.set_option(SocketOption::SendBuffer(bytes))
+    }
+
+    /// Asks for a kernel receive buffer of `bytes` (`SO_RCVBUF`; Linux doubles it).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_recv_buffer_size(&self, bytes: u32) -> Result<(), Error> {
+        self.stream.set_option(SocketOption::ReceiveBuffer(bytes))
+    }
+
+    /// How long sent bytes may stay unacknowledged before the connection breaks (`TCP_USER_TIMEOUT`, milliseconds).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_user_timeout(&self, time: Option<Duration>) -> Result<(), Error> {
+        self.stream.set_option(SocketOption::UserTimeout(time))
+    }
+
+    /// Acknowledges at once (`TCP_QUICKACK`); the kernel may turn it off again by itself.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_quickack(&self, quickack: bool) -> Result<(), Error> {
+        self.stream.set_option(SocketOption::QuickAck(quickack))
+    }
+
+    /// Type of service of IPv4 packets.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_tos(&self, tos: u32) -> Result<(), Error> {
+        self.stream.set_option(SocketOption::TypeOfService(tos))
+    }
+
+    /// Time to live (hop limit) of packets.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_ttl(&self, ttl: u32) -> Result<(), Error> {
+        self.stream.set_option(SocketOption::TimeToLive(ttl))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.stream.drop_handle();
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("number", &self.number()).finish_non_exhaustive()
+    }
+}
+
+/// [`Connection::recv`]. A type of its own keeps handlers' futures small.
+struct Recv<'a> {
+    connection: &'a mut Connection,
+}
+
+impl Future for Recv<'_> {
+    type Output = Result<Option<Chunk>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.connection.poll_recv(cx)
+    }
+}
+
+/// [`Connection::send`]. Keeps the payload in the caller's type until it is staged: a chunk is smaller than a `Payload`.
+struct Send<'a, P> {
+    stream: &'a Rc<Stream>,
+    payload: Option<P>,
+}
+
+impl<P> Unpin for Send<'_, P> {}
+
+impl<P: Into<Payload> + AsRef<[u8]>> Future for Send<'_, P> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let length = self.payload.as_ref().expect("not polled after it was ready").as_ref().len();
+        std::task::ready!(self.stream.poll_room(cx, length))?;
+        let payload = self.payload.take().expect("just seen");
+        Poll::Ready(self.stream.stage(payload.into()))
+    }
+}

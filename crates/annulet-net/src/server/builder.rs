@@ -1,0 +1,331 @@
+//! Settings of a server, and its start.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use annulet_driver::limits::descriptor_limit;
+use annulet_driver::{Address, ListenSpec, Socket};
+use annulet_runtime::time::sleep;
+use annulet_runtime::{Handle, Reactor, ReactorId};
+
+use super::control::Control;
+use super::handler::{Handler, HandlerService, Service};
+use super::reactor::{self, Bound};
+use super::{DRAIN_TIMEOUT, ServeError, Server};
+use crate::address::ListenAddress;
+use crate::group::{ConnectionBudget, ListenerId};
+use crate::listener::BACKLOG;
+use crate::options::{Clocks, Limits};
+
+/// How long binding is tried again while the address is in use: a process that has just ended may hold its port for
+/// some milliseconds more, until the kernel has torn its ring down.
+const BIND_PATIENCE: Duration = Duration::from_secs(1);
+const BIND_PAUSE: Duration = Duration::from_millis(20);
+
+/// Makes a reactor's handler. Called once on each reactor, so what it captures may be the reactor's own state.
+pub(crate) type ServiceFactory = Arc<dyn Fn(&Reactor) -> Rc<dyn Service> + Send + Sync>;
+
+/// Settings of a [`Server`].
+#[must_use]
+pub struct ServerBuilder {
+    listeners: Vec<(Result<ListenOptions, ServeError>, ServiceFactory)>,
+    limits: Limits,
+    clocks: Clocks,
+    connections_max: Option<usize>,
+    drain_timeout: Duration,
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            limits: Limits::default(),
+            clocks: Clocks::default(),
+            connections_max: None,
+            drain_timeout: DRAIN_TIMEOUT,
+        }
+    }
+}
+
+/// One listener: where, and what holds for its connections.
+#[derive(Debug)]
+#[must_use]
+pub struct ListenOptions {
+    pub(crate) address: ListenAddress,
+    pub(crate) backlog: u32,
+    pub(crate) share_port: bool,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) clocks: Option<Clocks>,
+}
+
+impl ListenOptions {
+    /// A listener at `address` with default settings.
+    pub fn new(address: impl Into<ListenAddress>) -> Self {
+        Self { address: address.into(), backlog: BACKLOG, share_port: false, limits: None, clocks: None }
+    }
+
+    /// A listener at an address in text: `127.0.0.1:7000`, `[::1]:7000`, `:7000`, `unix:/path`.
+    ///
+    /// # Errors
+    /// When it is none of these.
+    pub fn parse(address: &str) -> Result<Self, crate::address::ParseAddressError> {
+        Ok(Self::new(address.parse::<ListenAddress>()?))
+    }
+
+    /// Length of the accept queue, default 1024; the kernel caps it at `net.core.somaxconn`.
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// Lets other processes of the same user listen at the same address (`SO_REUSEPORT`). Without it a second server fails
+    /// with "in use".
+    pub fn share_port(mut self, share: bool) -> Self {
+        self.share_port = share;
+        self
+    }
+
+    /// Memory limits of this listener's connections instead of the server's.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Clocks of this listener's connections instead of the server's.
+    pub fn clocks(mut self, clocks: Clocks) -> Self {
+        self.clocks = Some(clocks);
+        self
+    }
+}
+
+impl ServerBuilder {
+    /// Listens at `address` (text, as in [`ListenOptions::parse`]) and serves connections with `handler`, one clone of it
+    /// per reactor.
+    pub fn listen<H>(self, address: &str, handler: H) -> Self
+    where
+        H: Handler + AsyncFn(crate::Connection) -> crate::HandlerResult + Clone + Send,
+    {
+        let options = ListenOptions::parse(address).map_err(ServeError::from);
+        self.add(options, shared(handler))
+    }
+
+    /// Listens as `options` say and serves connections with `handler`, one clone of it per reactor.
+    pub fn listen_with<H>(self, options: ListenOptions, handler: H) -> Self
+    where
+        H: Handler + AsyncFn(crate::Connection) -> crate::HandlerResult + Clone + Send,
+    {
+        self.add(Ok(options), shared(handler))
+    }
+
+    /// Listens as `options` say and serves connections with what `make` returns, called once on each reactor. The place for
+    /// state of the reactor's own: it needs neither locks nor `Send`.
+    pub fn listen_each<H, M>(self, options: ListenOptions, make: M) -> Self
+    where
+        H: Handler,
+        M: Fn(&Reactor) -> H + Send + Sync + 'static,
+    {
+        self.add(Ok(options), Arc::new(move |reactor| Rc::new(HandlerService(make(reactor)))))
+    }
+
+    fn add(mut self, options: Result<ListenOptions, ServeError>, factory: ServiceFactory) -> Self {
+        self.listeners.push((options, factory));
+        self
+    }
+
+    /// Memory limits of connections.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Clocks of connections.
+    pub fn clocks(mut self, clocks: Clocks) -> Self {
+        self.clocks = clocks;
+        self
+    }
+
+    /// Connections open at a time, over all listeners and reactors; one more is accepted and closed at once, and counted. By
+    /// default the descriptor limit less 2 % (at least 64).
+    pub fn connections_max(mut self, connections: usize) -> Self {
+        self.connections_max = Some(connections);
+        self
+    }
+
+    /// How long [`Server::stop`] waits before it resets what is left. Default 30 s.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Binds every listener and starts accepting on every reactor of the current runtime.
+    ///
+    /// # Errors
+    /// The first listener that cannot be had; those bound before are closed again.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub async fn start(self) -> Result<Server, ServeError> {
+        let reactor = Reactor::current();
+        let handle = Handle::current();
+        let budget = ConnectionBudget::new(self.connections_max.unwrap_or_else(default_connections_max));
+        let control = Control::new();
+        let mut server = Server {
+            control: control.clone(),
+            addresses: Vec::new(),
+            drain_timeout: self.drain_timeout,
+            handle: handle.clone(),
+        };
+        if self.listeners.is_empty() {
+            return Err(ServeError::NoListener);
+        }
+        for (index, (options, factory)) in (0..).zip(self.listeners) {
+            let options = options?;
+            let text = options.address.to_string();
+            let listen_error = |source| ServeError::Listen { address: text.clone(), source };
+            let share = handle.reactors() > 1 || options.share_port;
+            let (socket, address) = bind_patiently(&reactor, &options, share).await.map_err(listen_error)?;
+            server.addresses.push(address.clone());
+            let bound = Bound {
+                listener: ListenerId(index),
+                address: address.clone(),
+                limits: options.limits.unwrap_or(self.limits),
+                clocks: options.clocks.unwrap_or(self.clocks),
+                budget: budget.clone(),
+                control: control.clone(),
+                factory,
+            };
+            for id in (0..handle.reactors()).map(ReactorId) {
+                let own = match (id == reactor.id(), &address) {
+                    (true, _) => Own::Socket(socket),
+                    // One TCP socket per reactor: the kernel spreads connections over them.
+                    (false, Address::Tcp(_)) if !matches!(options.address, ListenAddress::Inherited(_)) => {
+                        Own::Listen(ListenSpec {
+                            address: address.clone(),
+                            backlog: options.backlog,
+                            share_port: true,
+                            v6_only: options.address.is_v6_only(),
+                        })
+                    }
+                    // A Unix or inherited socket is one, accepted from by every reactor.
+                    (false, _) => Own::Duplicate(socket),
+                };
+                start_on(&handle, id, bound.clone(), own).await.map_err(listen_error)?;
+            }
+        }
+        tracing::debug!(connections_max = budget.maximum(), "accepting");
+        Ok(server)
+    }
+}
+
+/// Where a reactor's listening socket comes from.
+enum Own {
+    Socket(Socket),
+    Listen(ListenSpec),
+    Duplicate(Socket),
+}
+
+fn shared<H>(handler: H) -> ServiceFactory
+where
+    H: Handler + Clone + Send,
+{
+    // Only cloned under the lock, so that the handler need not be `Sync`.
+    let handler = Mutex::new(handler);
+    Arc::new(move |_| {
+        let handler = handler.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Rc::new(HandlerService(handler))
+    })
+}
+
+/// The descriptor limit less 2 %, at least 64, for files and listeners.
+fn default_connections_max() -> usize {
+    let limit = descriptor_limit().map_or(1024, |limit| limit.soft);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    limit.saturating_sub((limit / 50).max(64)).max(1)
+}
+
+async fn bind_patiently(
+    reactor: &Reactor,
+    options: &ListenOptions,
+    share: bool,
+) -> io::Result<(Socket, Address)> {
+    let give_up = reactor.now() + BIND_PATIENCE;
+    loop {
+        match bind(reactor, options, share) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && reactor.now() < give_up => {
+                sleep(BIND_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn bind(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<(Socket, Address)> {
+    if let ListenAddress::Inherited(descriptor) = &options.address {
+        let descriptor = descriptor.try_clone()?;
+        return reactor.driver(|driver| {
+            let socket = driver.sockets().adopt(descriptor);
+            Ok((socket, driver.sockets().local_address(socket)?))
+        });
+    }
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in options.address.candidates() {
+        let is_tcp = matches!(address, Address::Tcp(_));
+        let mut spec = ListenSpec {
+            address,
+            backlog: options.backlog,
+            share_port: options.share_port,
+            v6_only: options.address.is_v6_only(),
+        };
+        let listened = reactor.driver(|driver| {
+            let (socket, address) = driver.sockets().listen(&spec)?;
+            if !share || !is_tcp || options.share_port {
+                return Ok((socket, address));
+            }
+            // Nobody else listens here, and the port is known: now sockets that share it.
+            driver.close(socket);
+            spec.address = address;
+            spec.share_port = true;
+            driver.sockets().listen(&spec)
+        });
+        match listened {
+            Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) => last = error,
+            result => return result,
+        }
+    }
+    Err(last)
+}
+
+/// The machine has no IPv6.
+const EAFNOSUPPORT: i32 = 97;
+
+/// Starts a listener on one reactor and waits until it listens.
+async fn start_on(handle: &Handle, id: ReactorId, bound: Bound, own: Own) -> io::Result<()> {
+    let started = Arc::new(crate::latch::Latch::new());
+    let report = started.clone();
+    let control = bound.control.clone();
+    control.enter();
+    let sent = handle.run_on(id, move |reactor| {
+        let socket = reactor.driver(|driver| match own {
+            Own::Socket(socket) => Ok(socket),
+            Own::Listen(spec) => driver.sockets().listen(&spec).map(|(socket, _)| socket),
+            Own::Duplicate(socket) => driver.sockets().duplicate(socket),
+        });
+        match socket {
+            Ok(socket) => {
+                reactor::start(reactor, bound, socket);
+                report.set(Ok(()));
+            }
+            Err(error) => {
+                bound.control.leave(super::DrainReport::default());
+                report.set(Err(error));
+            }
+        }
+    });
+    if let Err(error) = sent {
+        control.leave(super::DrainReport::default());
+        return Err(io::Error::other(error));
+    }
+    started.wait().await
+}

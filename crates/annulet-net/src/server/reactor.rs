@@ -1,0 +1,158 @@
+//! A server's listener on one reactor: its accept loop, and its part in the drain.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use annulet_driver::{Address, Socket};
+use annulet_runtime::{Reactor, Source};
+
+use super::DrainReport;
+use super::builder::ServiceFactory;
+use super::control::{Control, Phase};
+use super::handler::Service;
+use crate::acceptor::AcceptorHandle;
+use crate::connection::Connection;
+use crate::group::{ConnectionBudget, Group, ListenerId};
+use crate::options::{Clocks, Limits};
+use crate::stream::{Local, Stream};
+
+/// A bound listener, as every reactor gets it.
+#[derive(Clone)]
+pub(crate) struct Bound {
+    pub(crate) listener: ListenerId,
+    pub(crate) address: Address,
+    pub(crate) limits: Limits,
+    pub(crate) clocks: Clocks,
+    pub(crate) budget: Arc<ConnectionBudget>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) factory: ServiceFactory,
+}
+
+/// Starts accepting from `socket` on this reactor.
+pub(crate) fn start(reactor: &Reactor, bound: Bound, socket: Socket) {
+    let listener = Listener {
+        local: Local::of(reactor),
+        group: Group::new(
+            bound.limits,
+            bound.clocks,
+            Some((bound.listener, bound.address.clone())),
+            Some(bound.budget.clone()),
+        ),
+        service: (bound.factory)(reactor),
+        acceptor: AcceptorHandle::start(&Local::of(reactor), socket),
+        opened: Cell::new(0),
+        bound,
+    };
+    reactor.spawn_detached(listener.run());
+}
+
+struct Listener {
+    local: Rc<Local>,
+    group: Rc<Group>,
+    service: Rc<dyn Service>,
+    acceptor: AcceptorHandle,
+    /// Connections taken up so far.
+    opened: Cell<u64>,
+    bound: Bound,
+}
+
+impl Listener {
+    async fn run(self) {
+        let mut ended = Ended { control: &self.bound.control, report: DrainReport::default() };
+        self.serve().await;
+        ended.report.connections = self.drain().await;
+        ended.report.cut = self.wait_or_cut().await;
+    }
+
+    /// Accepts until the server drains.
+    async fn serve(&self) {
+        poll_fn(|cx| {
+            if self.bound.control.poll_phase(Phase::Draining, cx).is_ready() {
+                return Poll::Ready(());
+            }
+            self.poll_accept_all(cx)
+        })
+        .await;
+    }
+
+    /// Tells every connection and takes over what waits in the accept queue. Returns how many there are.
+    async fn drain(&self) -> u64 {
+        let before = self.group.live() as u64;
+        self.group.start_drain(&self.local.reactor);
+        self.acceptor.stop();
+        let opened = self.opened.get();
+        poll_fn(|cx| self.poll_accept_all(cx)).await;
+        before + (self.opened.get() - opened)
+    }
+
+    /// Waits until every connection has ended, or resets what is left when the server says so. Returns how many it reset.
+    async fn wait_or_cut(&self) -> u64 {
+        let cut = poll_fn(|cx| {
+            if self.group.poll_empty(cx).is_ready() {
+                return Poll::Ready(0);
+            }
+            self.bound.control.poll_phase(Phase::Cut, cx).map(|()| self.group.live() as u64)
+        })
+        .await;
+        if cut > 0 {
+            self.local.counters.connections_cut.add(cut);
+            self.group.cut(&self.local.reactor);
+            poll_fn(|cx| self.group.poll_empty(cx)).await;
+        }
+        cut
+    }
+
+    /// Takes every connection there is; ready when the acceptor has stopped.
+    fn poll_accept_all(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.acceptor.poll_accept(cx) {
+                Poll::Ready(Ok(Some(socket))) => self.take_up(socket),
+                Poll::Ready(Ok(None)) => return Poll::Ready(()),
+                Poll::Ready(Err(error)) => {
+                    tracing::error!(address = %self.bound.address, %error, "accepting failed; trying again");
+                    self.acceptor.pause();
+                }
+                Poll::Pending if self.acceptor.is_paused() && self.group.take_closed() => {
+                    self.acceptor.retry()
+                }
+                Poll::Pending => break,
+            }
+        }
+        if self.acceptor.is_paused() {
+            self.group.wake_on_close(cx.waker());
+        }
+        Poll::Pending
+    }
+
+    fn take_up(&self, socket: Socket) {
+        if !self.bound.budget.try_take() {
+            self.local.counters.refused_over_limit.increment();
+            self.local.reactor.driver(|driver| driver.close(socket));
+            return;
+        }
+        self.opened.set(self.opened.get() + 1);
+        let draining = self.group.is_draining();
+        let stream = Stream::open(&self.local, &self.group, socket, !draining);
+        let connection = Connection::new(stream.clone());
+        if draining {
+            stream.review(&self.local.reactor);
+        }
+        tracing::debug!(connection = connection.number(), listener = %self.bound.address, "accepted");
+        self.service.clone().spawn(&self.local.reactor, connection);
+    }
+}
+
+/// Reports the listener's end, however it comes: a runtime that ends drops the task.
+struct Ended<'a> {
+    control: &'a Control,
+    report: DrainReport,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.control.leave(self.report);
+    }
+}

@@ -1,0 +1,287 @@
+//! The state behind a connection: what arrived, what leaves, its clocks and its end.
+//!
+//! A [`Stream`] is a source of its reactor. The handles that users hold ([`Connection`](crate::Connection) and its
+//! halves) only look into it; it lives until its socket is closed, which may be after the last handle went.
+//!
+//! # Life
+//!
+//! | life | entered by | what happens | left by |
+//! |---|---|---|---|
+//! | `Open` | creation | | last handle dropped; abort |
+//! | `Closing` | last handle dropped | staged bytes leave; arrivals are discarded | all sent: FIN |
+//! | `Lingering` | FIN sent, peer's not seen | arrivals are discarded | peer's FIN or reset, clock, 64 KiB |
+//! | `Finishing` | the above; abort (then with a reset) | operations are cancelled | their last completions |
+//! | `Closed` | | the socket is closed, the source gone | |
+//!
+//! # Receive
+//!
+//! `Idle` (not armed: nobody wanted input yet, or the unread limit was reached), `Armed`, `Cancelling` (until the last
+//! completion; what still arrives counts). The driver re-arms by itself whatever the kernel ends early.
+
+mod clocks;
+mod close;
+mod input;
+mod local;
+mod output;
+mod socket;
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+
+use annulet_driver::{Chunk, Completion, Instant, Key, Op, Outcome, Socket};
+use annulet_runtime::{Reactor, Source, SourceId};
+
+use crate::counters::NetCounters;
+use crate::error::Error;
+use crate::group::Group;
+use crate::payload::Payload;
+
+use clocks::Timing;
+pub(crate) use local::Local;
+use local::OutboxPlace;
+
+/// Bytes a lingering close discards before it gives up on an orderly end.
+pub(crate) const LINGER_BYTES_MAX: usize = 64 * 1024;
+
+/// Tags of a stream's operations.
+const RECEIVE: u32 = 0;
+const WRITABLE: u32 = 1;
+
+/// One connection.
+pub(crate) struct Stream {
+    pub(crate) local: Rc<Local>,
+    pub(crate) group: Rc<Group>,
+    pub(crate) number: u64,
+    socket: Socket,
+    handles: Cell<u8>,
+    id: Cell<Option<SourceId>>,
+    state: RefCell<State>,
+}
+
+struct State {
+    receive: Receive,
+    life: Life,
+    flags: Flags,
+    read_error: Option<Error>,
+    write_error: Option<Error>,
+    reader: Option<Waker>,
+    /// What arrived first and was not taken. More of it waits in `buffers`.
+    unread: Option<Chunk>,
+    /// Where in the reactor's outbox this stream stands, with what it staged first in this turn.
+    outbox: Option<OutboxPlace>,
+    /// Present only while more than one piece is on its way in or out: most connections have none.
+    buffers: Option<Box<Buffers>>,
+    timing: Timing,
+}
+
+#[derive(Default)]
+struct Flags {
+    /// The reader's waker is to be called: it waits.
+    reader_waiting: bool,
+    /// The handler took something since it last began to wait.
+    reader_active: bool,
+    /// The peer's FIN arrived.
+    ended: bool,
+    /// This side will send nothing more after what is staged.
+    write_shut: bool,
+    /// This side's FIN is out.
+    fin_sent: bool,
+    /// Deliver what the kernel has received, then the end.
+    draining: bool,
+}
+
+/// Bytes on their way, and who waits for them to go.
+#[derive(Default)]
+struct Buffers {
+    /// What arrived after the stream's `unread`.
+    unread: VecDeque<Chunk>,
+    /// Memory pinned by `unread`.
+    unread_pinned: usize,
+    unsent: VecDeque<Payload>,
+    /// Bytes in `unsent`.
+    unsent_bytes: usize,
+    writable: Option<Key>,
+    writer: Option<Waker>,
+}
+
+impl Buffers {
+    fn is_empty(&self) -> bool {
+        self.unread.is_empty() && self.unsent.is_empty() && self.writable.is_none() && self.writer.is_none()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Receive {
+    Idle,
+    Armed(Key),
+    Cancelling(Key),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Life {
+    Open,
+    Closing,
+    Lingering { discarded: usize },
+    Finishing,
+    Closed,
+}
+
+impl Stream {
+    /// Takes over a connected socket. `receive_at_once`: input is expected, so a receive is armed now.
+    pub(crate) fn open(
+        local: &Rc<Local>,
+        group: &Rc<Group>,
+        socket: Socket,
+        receive_at_once: bool,
+    ) -> Rc<Self> {
+        let stream = Rc::new(Self {
+            local: local.clone(),
+            group: group.clone(),
+            number: crate::group::next_connection_number(),
+            socket,
+            handles: Cell::new(0),
+            id: Cell::new(None),
+            state: RefCell::new(State {
+                receive: Receive::Idle,
+                life: Life::Open,
+                flags: Flags::default(),
+                read_error: None,
+                write_error: None,
+                reader: None,
+                unread: None,
+                outbox: None,
+                buffers: None,
+                timing: Timing::starting(local.reactor.now()),
+            }),
+        });
+        stream.id.set(Some(local.reactor.register(stream.clone())));
+        local.counters.connections_opened.increment();
+        local.counters.connections_open.add(1);
+        group.opened();
+        if receive_at_once {
+            stream.arm_receive(&mut stream.state.borrow_mut());
+        }
+        stream
+    }
+
+    pub(crate) fn reactor(&self) -> &Reactor {
+        &self.local.reactor
+    }
+
+    /// What follows from a change, on a connection that is on its way out.
+    fn step(&self, state: &mut State) {
+        if state.life != Life::Open {
+            self.advance_close(state);
+        }
+    }
+
+    fn id(&self) -> SourceId {
+        self.id.get().expect("a live stream is registered")
+    }
+
+    fn now(&self) -> Instant {
+        self.local.reactor.now()
+    }
+
+    fn counters(&self) -> &NetCounters {
+        &self.local.counters
+    }
+
+    fn buffers<'a>(&self, state: &'a mut State) -> &'a mut Buffers {
+        state.buffers.get_or_insert_with(|| self.local.take_buffers())
+    }
+
+    /// Gives the buffers back when nothing is in them.
+    fn release_buffers(&self, state: &mut State) {
+        if state.buffers.as_ref().is_some_and(|buffers| buffers.is_empty()) {
+            self.local.keep_buffers(state.buffers.take().expect("just seen"));
+        }
+    }
+
+    fn wake_reader(state: &mut State) {
+        if std::mem::take(&mut state.flags.reader_waiting)
+            && let Some(waker) = &state.reader
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn wake_writer(state: &mut State) {
+        if let Some(waker) = state.buffers.as_mut().and_then(|buffers| buffers.writer.take()) {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn add_handle(&self) {
+        self.handles.set(self.handles.get() + 1);
+    }
+
+    /// A handle goes; with the last one the connection closes (with a reset when a panic is under way).
+    pub(crate) fn drop_handle(self: &Rc<Self>) {
+        let left = self.handles.get() - 1;
+        self.handles.set(left);
+        if left == 0 {
+            if std::thread::panicking() {
+                self.abort(Error::Aborted);
+            }
+            self.close();
+        }
+    }
+}
+
+impl Source for Stream {
+    fn complete(self: Rc<Self>, _reactor: &Reactor, tag: u32, completion: Completion) {
+        let mut state = self.state.borrow_mut();
+        if tag == WRITABLE {
+            self.on_writable(&mut state, completion.outcome);
+        } else {
+            self.on_receive(&mut state, completion);
+        }
+        self.step(&mut state);
+    }
+
+    fn timer(self: Rc<Self>, _reactor: &Reactor) {
+        let mut state = self.state.borrow_mut();
+        self.on_timer(&mut state);
+        self.update_timer(&mut state);
+        self.step(&mut state);
+    }
+
+    fn review(self: Rc<Self>, _reactor: &Reactor) {
+        if self.group.is_cut() {
+            self.abort(Error::Aborted);
+        } else if self.group.is_draining() {
+            self.start_drain(&mut self.state.borrow_mut());
+        }
+    }
+
+    fn release(self: Rc<Self>, _reactor: &Reactor) {
+        let mut state = self.state.borrow_mut();
+        state.receive = Receive::Idle;
+        if let Some(buffers) = &mut state.buffers {
+            buffers.writable = None;
+        }
+        self.fail(&mut state, Error::Aborted);
+        self.close_socket(&mut state);
+    }
+}
+
+/// Submits an operation of this stream.
+fn submit(stream: &Stream, tag: u32, op: Op) -> Key {
+    stream.reactor().submit(stream.id(), tag, op)
+}
+
+/// Borrowing the state twice is a bug of this module, not of its users.
+fn state_of(stream: &Stream) -> RefMut<'_, State> {
+    stream.state.borrow_mut()
+}
+
+/// The errors of an [`Outcome`] that means trouble.
+fn failure(outcome: &Outcome) -> Option<Error> {
+    match outcome {
+        Outcome::Failed(error) => Some(Error::from_io(error)),
+        _ => None,
+    }
+}

@@ -1,0 +1,159 @@
+//! The clocks of a connection. Activity only stores a time; the wheel's entry re-checks when it fires.
+
+use annulet_driver::Instant;
+use annulet_runtime::TimerKey;
+
+use super::{Life, State, Stream};
+use crate::error::Error;
+use crate::options::{Clock, Clocks};
+
+pub(super) struct Timing {
+    phase: Phase,
+    /// Bytes taken after the drain began.
+    pub(super) drained_bytes: u32,
+    /// What the running read (or linger) clock counts from.
+    pub(super) since: Instant,
+    /// When the current message began.
+    message_since: Instant,
+    /// Since when the kernel has taken nothing.
+    pub(super) write_since: Instant,
+    timer: Option<TimerKey>,
+    timer_at: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Setup,
+    BetweenMessages,
+    WithinMessage,
+}
+
+impl Timing {
+    pub(super) fn starting(now: Instant) -> Self {
+        Self {
+            phase: Phase::Setup,
+            drained_bytes: 0,
+            since: now,
+            message_since: now,
+            write_since: now,
+            timer: None,
+            timer_at: now,
+        }
+    }
+
+    pub(super) fn received(&mut self, now: Instant) {
+        self.since = now;
+        if self.phase == Phase::Setup {
+            self.phase = Phase::BetweenMessages;
+        }
+    }
+}
+
+impl Timing {
+    /// Whether some clock runs while the reader waits now.
+    pub(super) fn counts_waiting(&self, clocks: &Clocks) -> bool {
+        match self.phase {
+            Phase::Setup => clocks.setup.is_some(),
+            Phase::BetweenMessages => clocks.idle.is_some(),
+            Phase::WithinMessage => true,
+        }
+    }
+}
+
+impl Stream {
+    /// A message's first byte is here.
+    pub(crate) fn message_started(&self) {
+        let timing = &mut self.state.borrow_mut().timing;
+        if timing.phase != Phase::WithinMessage {
+            timing.phase = Phase::WithinMessage;
+            timing.message_since = timing.since;
+        }
+    }
+
+    /// The message is complete.
+    pub(crate) fn message_ended(&self) {
+        self.state.borrow_mut().timing.phase = Phase::BetweenMessages;
+    }
+
+    /// The next deadline, and the clock it belongs to.
+    fn deadline(&self, state: &State) -> Option<(Instant, Clock)> {
+        let clocks = &self.group.clocks;
+        let timing = &state.timing;
+        let at = |since: Instant, limit: Option<std::time::Duration>, clock| {
+            limit.map(|limit| (since + limit, clock))
+        };
+        let earlier = |a: Option<(Instant, Clock)>, b: Option<(Instant, Clock)>| match (a, b) {
+            (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
+            (a, b) => a.or(b),
+        };
+        let write = if state.buffers.as_ref().is_some_and(|buffers| buffers.writable.is_some()) {
+            at(timing.write_since, clocks.write, Clock::Write)
+        } else {
+            None
+        };
+        let read = match state.life {
+            Life::Open if state.flags.reader_waiting => match timing.phase {
+                Phase::Setup => at(timing.since, clocks.setup, Clock::Setup),
+                Phase::BetweenMessages => at(timing.since, clocks.idle, Clock::Idle),
+                Phase::WithinMessage => earlier(
+                    at(timing.since, clocks.inactivity, Clock::Inactivity),
+                    at(timing.message_since, clocks.request, Clock::Request),
+                ),
+            },
+            Life::Lingering { .. } => at(timing.since, clocks.linger, Clock::Linger),
+            _ => None,
+        };
+        earlier(write, read)
+    }
+
+    /// Sees to it that the wheel's entry is not later than the next deadline; an earlier one is left to re-check.
+    pub(super) fn update_timer(&self, state: &mut State) {
+        if state.life == Life::Closed {
+            return;
+        }
+        let Some((deadline, _)) = self.deadline(state) else { return };
+        if state.timing.timer.is_some() && state.timing.timer_at <= deadline {
+            return;
+        }
+        self.stop_timer(state);
+        state.timing.timer = Some(self.reactor().arm_timer(deadline, self.id()));
+        state.timing.timer_at = deadline;
+    }
+
+    pub(super) fn stop_timer(&self, state: &mut State) {
+        if let Some(key) = state.timing.timer.take() {
+            self.reactor().cancel_timer(key);
+        }
+    }
+
+    pub(super) fn on_timer(&self, state: &mut State) {
+        state.timing.timer = None;
+        let Some((deadline, clock)) = self.deadline(state) else { return };
+        if self.now() >= deadline {
+            self.ran_out(state, clock);
+        }
+    }
+
+    fn ran_out(&self, state: &mut State, clock: Clock) {
+        let counters = self.counters();
+        match clock {
+            Clock::Setup => counters.timeouts_setup.increment(),
+            Clock::Idle => counters.timeouts_idle.increment(),
+            Clock::Inactivity => counters.timeouts_inactivity.increment(),
+            Clock::Request => counters.timeouts_request.increment(),
+            Clock::Write => counters.timeouts_write.increment(),
+            Clock::Linger => counters.timeouts_linger.increment(),
+            Clock::Connect => unreachable!("a connection's own clocks start when it is connected"),
+        }
+        tracing::debug!(connection = self.number, %clock, "timed out");
+        match clock {
+            Clock::Write => self.reset(state, Error::Timeout(clock)),
+            Clock::Linger => state.life = Life::Finishing,
+            _ => {
+                // Only input is over: a handler may still say farewell.
+                state.read_error.get_or_insert(Error::Timeout(clock));
+                Self::wake_reader(state);
+            }
+        }
+    }
+}

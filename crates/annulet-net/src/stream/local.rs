@@ -1,0 +1,125 @@
+//! What the connections of one reactor share.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use annulet_runtime::{Reactor, Source};
+
+use super::{Buffers, Stream};
+use crate::counters::NetCounters;
+use crate::payload::Payload;
+
+/// Spare boxes and staging buffers kept per reactor.
+const SPARES_MAX: usize = 256;
+/// Staging buffers larger than this are not kept.
+const STAGING_KEPT_MAX: usize = 16 * 1024;
+
+pub(crate) struct Local {
+    pub(crate) reactor: Reactor,
+    pub(crate) counters: Arc<NetCounters>,
+    /// Streams that have something to send when the turn ends.
+    outbox: RefCell<Vec<Staged>>,
+    spare_buffers: RefCell<Vec<Box<Buffers>>>,
+    spare_staging: RefCell<Vec<Vec<u8>>>,
+}
+
+/// A stream, and what it staged first in this turn. A second payload moves both to the stream's own queue.
+struct Staged {
+    stream: Rc<Stream>,
+    payload: Option<Payload>,
+}
+
+/// A place in the outbox of the current turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct OutboxPlace(u32);
+
+impl Local {
+    /// The current reactor's.
+    #[track_caller]
+    pub(crate) fn current() -> Rc<Self> {
+        Self::of(&Reactor::current())
+    }
+
+    pub(crate) fn of(reactor: &Reactor) -> Rc<Self> {
+        reactor.extension(|| {
+            let counters: Arc<NetCounters> = Arc::default();
+            reactor.publish_counters(counters.clone());
+            Self {
+                reactor: reactor.clone(),
+                counters,
+                outbox: RefCell::default(),
+                spare_buffers: RefCell::default(),
+                spare_staging: RefCell::default(),
+            }
+        })
+    }
+
+    /// Has the stream sent for when the turn ends.
+    pub(super) fn post(self: &Rc<Self>, stream: &Rc<Stream>, payload: Option<Payload>) -> OutboxPlace {
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.is_empty() {
+            self.reactor.at_turn_end(self.clone());
+        }
+        let place = OutboxPlace(outbox.len() as u32);
+        outbox.push(Staged { stream: stream.clone(), payload });
+        place
+    }
+
+    /// Calls `f` with what the stream staged first.
+    pub(super) fn with_posted<R>(&self, place: OutboxPlace, f: impl FnOnce(&mut Option<Payload>) -> R) -> R {
+        match self.outbox.borrow_mut().get_mut(place.0 as usize) {
+            Some(staged) => f(&mut staged.payload),
+            // The outbox is being emptied, and a payload's destructor writes to another connection.
+            None => f(&mut None),
+        }
+    }
+
+    pub(crate) fn take_staging(&self) -> Vec<u8> {
+        self.spare_staging.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Drops a payload that has been sent, keeping its memory when it is of use.
+    pub(super) fn recycle(&self, payload: Payload) {
+        if let Payload::Vec { mut bytes, .. } = payload
+            && bytes.capacity() <= STAGING_KEPT_MAX
+        {
+            let mut spare = self.spare_staging.borrow_mut();
+            if spare.len() < SPARES_MAX {
+                bytes.clear();
+                spare.push(bytes);
+            }
+        }
+    }
+
+    pub(super) fn take_buffers(&self) -> Box<Buffers> {
+        self.spare_buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn keep_buffers(&self, buffers: Box<Buffers>) {
+        let mut spare = self.spare_buffers.borrow_mut();
+        if spare.len() < SPARES_MAX {
+            spare.push(buffers);
+        }
+    }
+}
+
+/// Not registered: only asks for the turn's end, once for all its streams.
+impl Source for Local {
+    fn complete(self: Rc<Self>, _reactor: &Reactor, _tag: u32, completion: annulet_driver::Completion) {
+        unreachable!("submits nothing, got {completion:?}")
+    }
+
+    fn turn_end(self: Rc<Self>, _reactor: &Reactor) {
+        let mut outbox = self.outbox.take();
+        for Staged { stream, payload } in outbox.drain(..) {
+            stream.send_posted(payload);
+        }
+        let mut next = self.outbox.borrow_mut();
+        if next.is_empty() {
+            *next = outbox;
+        }
+    }
+
+    fn release(self: Rc<Self>, _reactor: &Reactor) {}
+}

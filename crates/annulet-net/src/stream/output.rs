@@ -1,0 +1,318 @@
+//! What leaves.
+
+use std::io::{ErrorKind, IoSlice};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use annulet_driver::{Op, Outcome};
+
+use super::{Life, State, Stream, WRITABLE, state_of, submit};
+use crate::error::Error;
+use crate::payload::Payload;
+
+/// Payloads staged at most, however small they are.
+const PAYLOADS_MAX: usize = 1024;
+/// Payloads offered to the kernel in one call.
+const SLICES_MAX: usize = 16;
+
+impl Stream {
+    /// Ready when a payload of `length` bytes may be staged.
+    pub(crate) fn poll_room(self: &Rc<Self>, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), Error>> {
+        let mut state = state_of(self);
+        let state = &mut *state;
+        self.check_writable(state)?;
+        if (state.outbox.is_none() && state.buffers.is_none()) || self.has_room(state, length) {
+            return Poll::Ready(Ok(()));
+        }
+        self.counters().writers_waited.increment();
+        self.wait_to_write(state, cx);
+        Poll::Pending
+    }
+
+    fn has_room(&self, state: &State, length: usize) -> bool {
+        let queued = state.buffers.as_ref().map_or(0, |buffers| buffers.unsent.len());
+        let unsent = self.unsent_bytes(state);
+        unsent == 0 || (unsent + length <= self.group.limits.unsent_max && queued < PAYLOADS_MAX)
+    }
+
+    /// Bytes staged and not taken by the kernel.
+    fn unsent_bytes(&self, state: &State) -> usize {
+        let queued = state.buffers.as_ref().map_or(0, |buffers| buffers.unsent_bytes);
+        let posted =
+            |place| self.local.with_posted(place, |payload| payload.as_ref().map_or(0, Payload::len));
+        queued + state.outbox.map_or(0, posted)
+    }
+
+    /// Copies as much of `bytes` as there is room for; ready when that is at least one byte.
+    pub(crate) fn poll_write(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, Error>> {
+        std::task::ready!(self.poll_room(cx, bytes.len().min(1)))?;
+        let mut state = state_of(self);
+        let limit = self.group.limits.unsent_max;
+        let count = bytes.len().min(limit.saturating_sub(self.unsent_bytes(&state)).max(1));
+        let bytes = &bytes[..count];
+        if count > 0 && !self.append(&mut state, bytes) {
+            let mut staging = self.local.take_staging();
+            staging.extend_from_slice(bytes);
+            self.stage_payload(&mut state, staging.into());
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Copies `bytes` behind what was staged last, if that can grow.
+    fn append(&self, state: &mut State, bytes: &[u8]) -> bool {
+        let extend = |last: Option<&mut Payload>| match last {
+            Some(Payload::Vec { bytes: staging, .. }) => {
+                staging.extend_from_slice(bytes);
+                true
+            }
+            _ => false,
+        };
+        match &mut state.buffers {
+            Some(buffers) if !buffers.unsent.is_empty() => {
+                let appended = extend(buffers.unsent.back_mut());
+                buffers.unsent_bytes += if appended { bytes.len() } else { 0 };
+                appended
+            }
+            _ => match state.outbox {
+                Some(place) => self.local.with_posted(place, |payload| extend(payload.as_mut())),
+                None => false,
+            },
+        }
+    }
+
+    /// Adds a payload behind what is staged; it leaves when the turn ends.
+    pub(crate) fn stage(self: &Rc<Self>, payload: Payload) -> Result<(), Error> {
+        let mut state = state_of(self);
+        self.check_writable(&state)?;
+        if !payload.is_empty() {
+            self.stage_payload(&mut state, payload);
+        }
+        Ok(())
+    }
+
+    fn stage_payload(self: &Rc<Self>, state: &mut State, payload: Payload) {
+        if state.outbox.is_none() && state.buffers.is_none() {
+            state.outbox = Some(self.local.post(self, Some(payload)));
+            return;
+        }
+        let first = state.outbox.and_then(|place| self.local.with_posted(place, Option::take));
+        let buffers = self.buffers(state);
+        for payload in first.into_iter().chain([payload]) {
+            buffers.unsent_bytes += payload.len();
+            buffers.unsent.push_back(payload);
+        }
+        self.send_at_turn_end(state);
+    }
+
+    /// Ready when the kernel has taken every staged byte.
+    pub(crate) fn poll_flush(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut state = state_of(self);
+        if let Some(error) = state.write_error {
+            return Poll::Ready(Err(error));
+        }
+        if self.unsent_bytes(&state) == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.wait_to_write(&mut state, cx);
+        Poll::Pending
+    }
+
+    /// Sends FIN after what is staged.
+    pub(crate) fn shutdown_write(self: &Rc<Self>) {
+        let mut state = state_of(self);
+        if !std::mem::replace(&mut state.flags.write_shut, true) {
+            self.send_at_turn_end(&mut state);
+        }
+    }
+
+    fn check_writable(&self, state: &State) -> Result<(), Error> {
+        match state.write_error {
+            Some(error) => Err(error),
+            None if state.flags.write_shut => Err(Error::BrokenPipe),
+            None => Ok(()),
+        }
+    }
+
+    fn wait_to_write(&self, state: &mut State, cx: &mut Context<'_>) {
+        let buffers = self.buffers(state);
+        if !buffers.writer.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            buffers.writer = Some(cx.waker().clone());
+        }
+    }
+
+    /// Has [`send_posted`](Self::send_posted) called, unless the kernel is waited for already.
+    pub(super) fn send_at_turn_end(self: &Rc<Self>, state: &mut State) {
+        let is_blocked = state.buffers.as_ref().is_some_and(|buffers| buffers.writable.is_some());
+        if !is_blocked && state.life != Life::Closed && state.outbox.is_none() {
+            state.outbox = Some(self.local.post(self, None));
+        }
+    }
+
+    /// The turn ends: what is staged leaves. `payload` is all of it, or `None` when there is none or a queue.
+    pub(super) fn send_posted(&self, payload: Option<Payload>) {
+        let mut state = state_of(self);
+        let state = &mut *state;
+        state.outbox = None;
+        if state.life == Life::Closed {
+            return;
+        }
+        match payload {
+            Some(payload) => self.transmit_one(state, payload),
+            None => self.transmit(state),
+        }
+        self.step(state);
+    }
+
+    /// Sends the only payload there is.
+    fn transmit_one(&self, state: &mut State, payload: Payload) {
+        let slice = payload.as_slice();
+        let length = slice.len();
+        let result = self.reactor().driver(|driver| driver.try_send(self.socket, &[IoSlice::new(slice)]));
+        if matches!(result, Ok(taken) if taken == length) {
+            self.local.recycle(payload);
+            if state.buffers.is_some() || state.flags.write_shut {
+                self.has_sent(state);
+            }
+            return;
+        }
+        let buffers = self.buffers(state);
+        buffers.unsent_bytes += length;
+        buffers.unsent.push_back(payload);
+        if self.account(state, length, result) {
+            self.has_sent(state);
+        }
+    }
+
+    /// Offers everything staged to the kernel, once; waits for room for what it does not take.
+    pub(super) fn transmit(&self, state: &mut State) {
+        while let Some(buffers) = &state.buffers
+            && buffers.writable.is_none()
+            && !buffers.unsent.is_empty()
+        {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let mut offered = 0;
+            let mut count = 0;
+            for (slice, payload) in slices.iter_mut().zip(&buffers.unsent) {
+                *slice = IoSlice::new(payload.as_slice());
+                offered += payload.len();
+                count += 1;
+            }
+            let result = self.reactor().driver(|driver| driver.try_send(self.socket, &slices[..count]));
+            if !self.account(state, offered, result) {
+                return;
+            }
+        }
+        self.has_sent(state);
+    }
+
+    /// Takes note of what became of an offer; false when the connection failed.
+    fn account(&self, state: &mut State, offered: usize, result: std::io::Result<usize>) -> bool {
+        let taken = match result {
+            Ok(taken) => taken,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(error) => {
+                let error = Error::from_io(&error);
+                if error == Error::Reset {
+                    self.counters().resets_received.increment();
+                }
+                self.fail(state, error);
+                return false;
+            }
+        };
+        let buffers = state.buffers.as_mut().expect("what was offered is queued");
+        buffers.unsent_bytes -= taken;
+        let mut left = taken;
+        while left > 0 {
+            let first = buffers.unsent.front_mut().expect("the kernel takes no more than it is offered");
+            let length = first.len();
+            if length > left {
+                first.advance(left);
+                break;
+            }
+            left -= length;
+            let sent = buffers.unsent.pop_front().expect("just seen");
+            self.local.recycle(sent);
+        }
+        if taken < offered {
+            // A slow peer pins no pool buffer: what is left of leases is copied.
+            buffers.unsent.iter_mut().for_each(Payload::unpin);
+            buffers.writable = Some(submit(self, WRITABLE, Op::Writable { socket: self.socket }));
+            state.timing.write_since = self.now();
+            self.update_timer(state);
+        }
+        true
+    }
+
+    /// After sending: wakes writers, ends the side when that was asked for, gives back the queue.
+    fn has_sent(&self, state: &mut State) {
+        if state
+            .buffers
+            .as_ref()
+            .is_none_or(|buffers| buffers.unsent_bytes <= self.group.limits.unsent_max / 2)
+        {
+            Self::wake_writer(state);
+        }
+        self.finish_writing(state);
+        self.release_buffers(state);
+    }
+
+    pub(super) fn on_writable(&self, state: &mut State, outcome: Outcome) {
+        if let Some(buffers) = &mut state.buffers {
+            buffers.writable = None;
+        }
+        if state.life != Life::Finishing && matches!(outcome, Outcome::Writable | Outcome::Failed(_)) {
+            // After a failure the send itself reports the error.
+            self.resume_transmit(state);
+        }
+    }
+
+    /// Transmits after a wait: a wait that brought no progress does not restart the write clock.
+    fn resume_transmit(&self, state: &mut State) {
+        let since = state.timing.write_since;
+        let before = self.unsent_bytes(state);
+        self.transmit(state);
+        if self.unsent_bytes(state) == before {
+            state.timing.write_since = since;
+            self.update_timer(state);
+        }
+    }
+
+    /// FIN, once everything is out.
+    fn finish_writing(&self, state: &mut State) {
+        if !state.flags.write_shut || state.flags.fin_sent || state.write_error.is_some() {
+            return;
+        }
+        if state.outbox.is_none() && state.buffers.as_ref().is_none_or(|buffers| buffers.unsent.is_empty()) {
+            state.flags.fin_sent = true;
+            // Fails only when the peer is gone, which the receive reports.
+            let _ = self.reactor().driver(|driver| driver.sockets().shutdown(self.socket, Shutdown::Write));
+        }
+    }
+
+    /// The connection is broken: both directions learn it, what was not sent is counted.
+    pub(super) fn fail(&self, state: &mut State, error: Error) {
+        state.read_error.get_or_insert(error);
+        state.write_error.get_or_insert(error);
+        let undelivered = self.unsent_bytes(state);
+        if undelivered > 0 {
+            self.counters().connections_undelivered.increment();
+            self.counters().bytes_undelivered.add(undelivered as u64);
+            tracing::debug!(connection = self.number, undelivered, %error, "bytes were not delivered");
+        }
+        if let Some(place) = state.outbox {
+            let posted = self.local.with_posted(place, Option::take);
+            drop(posted);
+        }
+        if let Some(buffers) = &mut state.buffers {
+            buffers.unsent_bytes = 0;
+            buffers.unsent.clear();
+        }
+        Self::wake_reader(state);
+        Self::wake_writer(state);
+    }
+}
