@@ -1,0 +1,62 @@
+//! Annulet: a server runtime on io_uring, or on epoll where io_uring is blocked.
+//!
+//! ```no_run
+//! annulet::serve("127.0.0.1:7000", async |mut conn| {
+//!     while let Some(chunk) = conn.recv().await? {
+//!         conn.send(chunk).await?;
+//!     }
+//!     Ok(())
+//! })
+//! # .unwrap();
+//! ```
+//!
+//! That is a whole server: on every core, with timeouts and limits, and with a drain on SIGTERM.
+//!
+//! # What is where
+//!
+//! | for | see |
+//! |---|---|
+//! | a server of one line | [`serve`] |
+//! | a server with settings | [`Server`], [`ListenOptions`], [`Limits`], [`Clocks`] |
+//! | a connection | [`Connection`], [`Chunk`], [`connect`] |
+//! | messages | [`Connection::framed`], [`proto`] |
+//! | names of std and tokio | [`net`], [`time`], [`task`], [`signal`] |
+//! | the runtime | [`run`], [`Runtime`], [`Park`], [`DriverChoice`] |
+//!
+//! # What it promises
+//!
+//! * Dropping any future is safe, and what had arrived is never lost: not a byte, not a connection.
+//! * An idle connection holds no buffer.
+//! * Every queue, pool and window has a limit, a policy when it is full, and a counter.
+//! * The same program runs on io_uring and on epoll, and says which it got and why.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod serve;
+
+pub use annulet_driver::{DriverChoice, DriverKind, DriverOptions, PoolOptions, Selection};
+pub use annulet_net::{
+    Address, Chunk, Clock, Clocks, Connection, Connector, DrainReport, Error, Framed, FramedError,
+    HandlerError, HandlerResult, Limits, ListenAddress, ListenOptions, ListenerId, Payload, ServeError,
+    Server, Stats, connect,
+};
+pub use annulet_runtime::{
+    Builder, ExitReport, Handle, JoinError, JoinHandle, Park, Reactor, ReactorId, Runtime, RuntimeError,
+    resolve, run, signal, spawn_blocking, spawn_local, task, time, yield_now,
+};
+pub use serve::{serve, stop_on_signal, stop_signals, until_stopped};
+
+/// Sockets under the names of std and tokio, and the less common types around connections.
+pub mod net {
+    pub use annulet_net::*;
+}
+
+/// Framing without I/O: lines, length-prefixed messages, the PING/ECHO/QUIT grammar.
+pub mod proto {
+    pub use annulet_proto::*;
+}
+
+/// The kernel interfaces: choosing one, probing what it offers.
+pub mod driver {
+    pub use annulet_driver::*;
+}

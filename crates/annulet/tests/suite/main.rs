@@ -1,0 +1,11 @@
+//! The library as its users see it: through the facade, on a real kernel, on every driver.
+//!
+//! See `support` for how scenarios run, what isolation is for, and how to get the big figures.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cancellation;
+mod echo;
+mod memory;
+mod pool;
