@@ -81,11 +81,21 @@ pub fn available_cpus() -> Vec<usize> {
 /// # Errors
 /// `InvalidInput` (EINVAL) when the processor does not exist or is outside the control group's cpuset.
 pub fn pin_current_thread(cpu: usize) -> io::Result<()> {
-    if cpu >= 1 << 20 {
+    allow_current_thread(&[cpu])
+}
+
+/// Has the calling thread run on any of these processors, as [`available_cpus`] lists them: undoes a pinning.
+///
+/// # Errors
+/// `InvalidInput` (EINVAL) when none of them exists within the control group's cpuset.
+pub fn allow_current_thread(cpus: &[usize]) -> io::Result<()> {
+    let Some(highest) = cpus.iter().copied().max().filter(|highest| *highest < 1 << 20) else {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    };
+    let mut words = vec![0 as libc::c_ulong; highest / BITS + 1];
+    for cpu in cpus {
+        words[cpu / BITS] |= 1 << (cpu % BITS);
     }
-    let mut words = vec![0 as libc::c_ulong; cpu / BITS + 1];
-    words[cpu / BITS] |= 1 << (cpu % BITS);
     // SAFETY: L1; 0 is the calling thread.
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&*words), words.as_ptr().cast()) })
 }
@@ -111,11 +121,14 @@ mod tests {
         let all = available_cpus();
         assert!(!all.is_empty());
         let last = *all.last().expect("one at least");
+        let everything = all.clone();
         let seen = std::thread::spawn(move || {
             pin_current_thread(last).expect("a processor from the list");
-            available_cpus()
+            let pinned = available_cpus();
+            allow_current_thread(&everything).expect("what it had before");
+            (pinned, available_cpus())
         });
-        assert_eq!(seen.join().expect("thread"), [last]);
+        assert_eq!(seen.join().expect("thread"), (vec![last], all.clone()));
         assert_eq!(available_cpus(), all);
     }
 

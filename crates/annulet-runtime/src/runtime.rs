@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use annulet_driver::limits::allow_current_thread;
 use annulet_driver::{CounterSet, OpenError, Selection};
 
 use crate::blocking::{self, BlockingLimits, BlockingPool};
@@ -67,6 +68,8 @@ pub struct Runtime {
     main: Reactor,
     handle: Handle,
     workers: Vec<Worker>,
+    /// The processors this thread might use before it was pinned; empty when it was not.
+    unpinned: Vec<usize>,
 }
 
 struct Worker {
@@ -203,8 +206,12 @@ impl Runtime {
 }
 
 impl Drop for Runtime {
-    /// A runtime that was built and never ran ends its threads.
+    /// Gives the thread its processors back. A runtime that was built and never ran ends its threads, and its reactor.
     fn drop(&mut self) {
+        if !self.unpinned.is_empty() {
+            // They were this thread's before; only a cpuset that shrank meanwhile refuses, and then it has what is left.
+            let _ = allow_current_thread(&self.unpinned);
+        }
         for worker in &mut self.workers {
             drop(worker.start.take());
             if let Some(thread) = worker.thread.take() {
