@@ -18,6 +18,7 @@ mod address;
 mod clock;
 pub(crate) mod epoll;
 mod option;
+mod socket_file;
 mod sockets;
 mod stream;
 mod wake;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, Type};
 
+use super::socket_file::{self, SocketFile};
 use super::{address, option, stream};
 use crate::counters::DriverCounters;
 use crate::driver::Sockets;
@@ -21,11 +22,13 @@ pub(crate) struct KernelSockets {
     /// Whether sockets are in non-blocking mode. epoll wants them so; io_uring must not have them so, for on an
     /// O_NONBLOCK file it completes an operation with EAGAIN instead of waiting.
     nonblocking: bool,
+    /// The files of listeners bound here, few if any.
+    files: Vec<(Socket, SocketFile)>,
 }
 
 impl KernelSockets {
     pub(crate) fn new(counters: Arc<DriverCounters>, nonblocking: bool) -> Self {
-        Self { counters, nonblocking }
+        Self { counters, nonblocking, files: Vec::new() }
     }
 
     /// Flags of accepted sockets.
@@ -61,8 +64,11 @@ impl KernelSockets {
 
     /// Closes the descriptor. Never repeated on EINTR: on Linux the descriptor is gone by then (close(2)), and the
     /// number may be another thread's already.
-    pub(crate) fn close(&self, socket: Socket) {
+    pub(crate) fn close(&mut self, socket: Socket) {
         self.counters.sockets_closed.increment();
+        if let Some(index) = self.files.iter().position(|(owner, _)| *owner == socket) {
+            self.files.swap_remove(index).1.remove();
+        }
         // SAFETY: no memory is passed; S1.
         let result = unsafe { libc::close(socket.as_raw()) };
         debug_assert!(
@@ -113,10 +119,17 @@ impl Sockets for KernelSockets {
             // Accepted sockets inherit it: one call here saves one per connection.
             socket.set_tcp_nodelay(true)?;
         }
-        socket.bind(&address::to_sockaddr(&spec.address)?)?;
+        let address = address::to_sockaddr(&spec.address)?;
+        match spec.address.as_path() {
+            Some(path) => socket_file::bind(&socket, path, &address)?,
+            None => socket.bind(&address)?,
+        }
         socket.listen(i32::try_from(spec.backlog).unwrap_or(i32::MAX))?;
         let bound = address::from_sockaddr(&socket.local_addr()?)?;
-        Ok((self.opened(socket.into_raw_fd()), bound))
+        let file = spec.address.as_path().map(SocketFile::at).transpose()?;
+        let socket = self.opened(socket.into_raw_fd());
+        self.files.extend(file.map(|file| (socket, file)));
+        Ok((socket, bound))
     }
 
     /// Puts the open socket, and so all its duplicates in any process, into the mode this driver needs.

@@ -203,12 +203,28 @@ impl Bench {
 
     /// A TCP connection: the driver's end and a blocking peer.
     pub(crate) fn tcp_pair(&mut self) -> (Socket, TcpStream) {
+        self.tcp_pair_with(None)
+    }
+
+    /// The same with kernel buffers of fixed size. The kernel enlarges others as it sees fit, also a while after a send
+    /// found no room, so that "full" lasts only with these.
+    pub(crate) fn narrow_pair(&mut self) -> (Socket, TcpStream) {
+        self.tcp_pair_with(Some(128 * 1024))
+    }
+
+    fn tcp_pair_with(&mut self, buffers: Option<usize>) -> (Socket, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
-        let peer = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        let peer = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+        if let Some(bytes) = buffers {
+            // Accepted sockets inherit the listener's.
+            socket2::SockRef::from(&listener).set_send_buffer_size(bytes).expect("send buffer");
+            peer.set_recv_buffer_size(bytes).expect("receive buffer");
+        }
+        peer.connect(&listener.local_addr().expect("address").into()).expect("connect");
         peer.set_read_timeout(Some(PATIENCE)).expect("timeout");
         peer.set_write_timeout(Some(PATIENCE)).expect("timeout");
         let (ours, _) = listener.accept().expect("accept");
-        (self.driver.sockets().adopt(ours.into()), peer)
+        (self.driver.sockets().adopt(ours.into()), peer.into())
     }
 
     pub(crate) fn send_all(&mut self, socket: Socket, bytes: &[u8]) {
@@ -223,8 +239,10 @@ impl Bench {
         loop {
             match self.driver.try_send(socket, &[IoSlice::new(&block)]) {
                 Ok(taken) => total += taken,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return total,
-                Err(error) => panic!("{error}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                    return total;
+                }
             }
         }
     }

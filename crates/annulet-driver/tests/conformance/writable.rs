@@ -17,7 +17,7 @@ fn swallow(peer: &mut TcpStream, length: usize) {
 on_each_driver! {
     fn a_full_buffer_is_writable_when_the_peer_has_read_and_not_before(case) {
         let mut bench = case.open();
-        let (socket, mut peer) = bench.tcp_pair();
+        let (socket, mut peer) = bench.narrow_pair();
         for _ in 0..3 {
             let length = bench.fill(socket);
             let writable = bench.submit(Op::Writable { socket });
@@ -31,7 +31,7 @@ on_each_driver! {
 
     fn room_made_between_the_refused_send_and_the_wait_is_noticed(case) {
         let mut bench = case.open();
-        let (socket, mut peer) = bench.tcp_pair();
+        let (socket, mut peer) = bench.narrow_pair();
         let length = bench.fill(socket);
         swallow(&mut peer, length);
         let writable = bench.submit(Op::Writable { socket });
@@ -40,7 +40,7 @@ on_each_driver! {
 
     fn a_half_closed_peer_that_does_not_read_causes_no_busy_loop(case) {
         let mut bench = case.open();
-        let (socket, mut peer) = bench.tcp_pair();
+        let (socket, mut peer) = bench.narrow_pair();
         let receive = bench.receive(socket);
         peer.write_all(b"x").expect("write");
         peer.shutdown(Shutdown::Write).expect("shutdown");
@@ -56,7 +56,7 @@ on_each_driver! {
 
     fn a_failed_connection_ends_the_wait_and_the_next_send_says_why(case) {
         let mut bench = case.open();
-        let (socket, peer) = bench.tcp_pair();
+        let (socket, peer) = bench.narrow_pair();
         bench.fill(socket);
         let writable = bench.submit(Op::Writable { socket });
         bench.assert_quiet(writable);
@@ -68,7 +68,7 @@ on_each_driver! {
 
     fn a_wait_for_room_can_be_cancelled_and_repeated(case) {
         let mut bench = case.open();
-        let (socket, mut peer) = bench.tcp_pair();
+        let (socket, mut peer) = bench.narrow_pair();
         let length = bench.fill(socket);
         for _ in 0..2 {
             let writable = bench.submit(Op::Writable { socket });
@@ -82,7 +82,7 @@ on_each_driver! {
 
     fn receiving_goes_on_while_the_send_buffer_is_full(case) {
         let mut bench = case.open();
-        let (socket, mut peer) = bench.tcp_pair();
+        let (socket, mut peer) = bench.narrow_pair();
         bench.fill(socket);
         let writable = bench.submit(Op::Writable { socket });
         let receive = bench.receive(socket);
