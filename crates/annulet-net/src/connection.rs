@@ -74,7 +74,7 @@ impl Connection {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn fill_buf(&mut self) -> Result<&[u8], Error> {
-        poll_fn(|cx| self.poll_fill_buf(cx)).await?;
+        Fill { connection: self }.await?;
         Ok(self.current.as_deref().map_or(&[], |chunk| chunk))
     }
 
@@ -117,20 +117,17 @@ impl Connection {
         if buffer.is_empty() {
             return Ok(0);
         }
-        poll_fn(|cx| self.poll_read(cx, buffer)).await
+        Fill { connection: self }.await?;
+        Ok(self.copy_filled(buffer))
     }
 
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<Result<usize, Error>> {
-        std::task::ready!(self.poll_fill_buf(cx))?;
-        let Some(chunk) = &self.current else { return Poll::Ready(Ok(0)) };
+    /// Copies from what [`poll_fill_buf`](Self::poll_fill_buf) left to look at, and takes it.
+    pub(crate) fn copy_filled(&mut self, buffer: &mut [u8]) -> usize {
+        let Some(chunk) = &self.current else { return 0 };
         let count = chunk.len().min(buffer.len());
         buffer[..count].copy_from_slice(&chunk[..count]);
         self.consume(count);
-        Poll::Ready(Ok(count))
+        count
     }
 
     /// Fills `buffer` completely.
@@ -245,7 +242,7 @@ impl Connection {
     /// # Cancel safety
     /// Dropping it does nothing.
     pub async fn draining(&self) {
-        poll_fn(|cx| self.stream.group.poll_draining(cx)).await;
+        poll_fn(|cx| self.stream.group.poll_draining(self.stream.number, cx)).await;
     }
 
     /// True once the server drains.
@@ -415,6 +412,31 @@ impl Future for Recv<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.connection.poll_recv(cx)
+    }
+}
+
+impl Drop for Recv<'_> {
+    fn drop(&mut self) {
+        self.connection.stream.stop_waiting();
+    }
+}
+
+/// Waits until there is something to look at, or the end.
+struct Fill<'a> {
+    connection: &'a mut Connection,
+}
+
+impl Future for Fill<'_> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.connection.poll_fill_buf(cx)
+    }
+}
+
+impl Drop for Fill<'_> {
+    fn drop(&mut self) {
+        self.connection.stream.stop_waiting();
     }
 }
 

@@ -222,10 +222,12 @@ impl Stream {
     pub(crate) fn drop_handle(self: &Rc<Self>) {
         let left = self.handles.get() - 1;
         self.handles.set(left);
+        // With one half in a task that panics, the peer must not take what the other sent for all there was.
+        if std::thread::panicking() {
+            self.abort(Error::Aborted);
+        }
         if left == 0 {
-            if std::thread::panicking() {
-                self.abort(Error::Aborted);
-            }
+            self.group.forget_draining(self.number);
             self.close();
         }
     }

@@ -244,6 +244,7 @@ fn run_worker(reactor: &Reactor, start: &mpsc::Receiver<Handle>) -> (ExitReport,
     let mut result = Ok(());
     if let Ok(handle) = start.recv() {
         reactor.set_handle(handle.clone());
+        let _all_or_none = StopWhenPanicking { reactor: reactor.id(), handle: handle.clone() };
         while !handle.0.stopping.load(Ordering::Acquire) {
             if let Err(error) = reactor.turn() {
                 tracing::error!(reactor = reactor.id().0, %error, "the driver failed; stopping the runtime");
@@ -255,6 +256,22 @@ fn run_worker(reactor: &Reactor, start: &mpsc::Receiver<Handle>) -> (ExitReport,
         }
     }
     (reactor.shut_down(REAP_PATIENCE), result)
+}
+
+/// A reactor that dies of a bug takes the runtime with it: connections the kernel goes on handing to a dead reactor would
+/// hang.
+struct StopWhenPanicking {
+    reactor: ReactorId,
+    handle: Handle,
+}
+
+impl Drop for StopWhenPanicking {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.handle.0.failure.set((self.reactor, io::Error::other("a reactor panicked")));
+            self.handle.stop();
+        }
+    }
 }
 
 impl Handle {

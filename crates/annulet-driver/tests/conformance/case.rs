@@ -2,6 +2,7 @@
 
 use std::io::{IoSlice, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -181,9 +182,9 @@ impl Bench {
         turns
     }
 
-    /// True when an operation does not complete for a while.
-    pub(crate) fn is_quiet(&mut self, key: Key) -> bool {
-        self.idle();
+    /// True when an operation does not complete for a while. Counts the turns that took.
+    pub(crate) fn is_quiet(&mut self, key: Key, turns: &mut usize) -> bool {
+        *turns += self.idle();
         !self.waiting.iter().any(|completion| completion.key == key)
     }
 
@@ -203,28 +204,20 @@ impl Bench {
 
     /// A TCP connection: the driver's end and a blocking peer.
     pub(crate) fn tcp_pair(&mut self) -> (Socket, TcpStream) {
-        self.tcp_pair_with(None)
-    }
-
-    /// The same with kernel buffers of fixed size. The kernel enlarges others as it sees fit, also a while after a send
-    /// found no room, so that "full" lasts only with these.
-    pub(crate) fn narrow_pair(&mut self) -> (Socket, TcpStream) {
-        self.tcp_pair_with(Some(128 * 1024))
-    }
-
-    fn tcp_pair_with(&mut self, buffers: Option<usize>) -> (Socket, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
-        let peer = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
-        if let Some(bytes) = buffers {
-            // Accepted sockets inherit the listener's.
-            socket2::SockRef::from(&listener).set_send_buffer_size(bytes).expect("send buffer");
-            peer.set_recv_buffer_size(bytes).expect("receive buffer");
-        }
-        peer.connect(&listener.local_addr().expect("address").into()).expect("connect");
+        let peer = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
         peer.set_read_timeout(Some(PATIENCE)).expect("timeout");
         peer.set_write_timeout(Some(PATIENCE)).expect("timeout");
         let (ours, _) = listener.accept().expect("accept");
-        (self.driver.sockets().adopt(ours.into()), peer.into())
+        (self.driver.sockets().adopt(ours.into()), peer)
+    }
+
+    /// The same with Unix sockets. Their buffers make room only when the peer reads; those of TCP also when a delayed
+    /// acknowledgement or a larger window comes, a while after a send was refused.
+    pub(crate) fn unix_pair(&mut self) -> (Socket, UnixStream) {
+        let (ours, peer) = UnixStream::pair().expect("pair");
+        peer.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        (self.driver.sockets().adopt(ours.into()), peer)
     }
 
     pub(crate) fn send_all(&mut self, socket: Socket, bytes: &[u8]) {

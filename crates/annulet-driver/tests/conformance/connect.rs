@@ -104,7 +104,7 @@ on_each_driver! {
         let mut hanging = None;
         for _ in 0..20 {
             let (socket, key) = connect(&mut bench, address.into());
-            if bench.is_quiet(key) {
+            if bench.is_quiet(key, &mut 0) {
                 hanging = Some((socket, key));
                 break;
             }

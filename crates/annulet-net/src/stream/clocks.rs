@@ -13,6 +13,8 @@ pub(super) struct Timing {
     pub(super) drained_bytes: u32,
     /// What the running read (or linger) clock counts from.
     pub(super) since: Instant,
+    /// Since when the reader, which was waiting, has been busy with something else.
+    paused: Option<Instant>,
     /// When the current message began.
     message_since: Instant,
     /// Since when the kernel has taken nothing.
@@ -34,6 +36,7 @@ impl Timing {
             phase: Phase::Setup,
             drained_bytes: 0,
             since: now,
+            paused: None,
             message_since: now,
             write_since: now,
             timer: None,
@@ -43,6 +46,7 @@ impl Timing {
 
     pub(super) fn received(&mut self, now: Instant) {
         self.since = now;
+        self.paused = None;
         if self.phase == Phase::Setup {
             self.phase = Phase::BetweenMessages;
         }
@@ -50,6 +54,19 @@ impl Timing {
 }
 
 impl Timing {
+    /// The reader gave up its wait.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.paused = Some(now);
+    }
+
+    /// The reader waits (again): what it did meanwhile does not count.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Some(paused) = self.paused.take() {
+            self.since += now - paused;
+            self.message_since += now - paused;
+        }
+    }
+
     /// Whether some clock runs while the reader waits now.
     pub(super) fn counts_waiting(&self, clocks: &Clocks) -> bool {
         match self.phase {

@@ -21,6 +21,10 @@ impl Stream {
             state.life = Life::Closing;
             state.flags.write_shut = true;
             self.send_at_turn_end(&mut state);
+            // A peer may read nothing before it has sent everything.
+            if state.receive == Receive::Idle && !state.flags.ended && state.write_error.is_none() {
+                self.arm_receive(&mut state);
+            }
         }
     }
 

@@ -44,10 +44,19 @@ impl Stream {
         if std::mem::take(&mut state.flags.reader_active) {
             state.timing.since = self.now();
         }
+        state.timing.resume(self.now());
         if state.timing.counts_waiting(&self.group.clocks) {
             self.update_timer(state);
         }
         Poll::Pending
+    }
+
+    /// The reader has given up its wait: the clocks stand still until it waits again.
+    pub(crate) fn stop_waiting(&self) {
+        let mut state = state_of(self);
+        if std::mem::take(&mut state.flags.reader_waiting) {
+            state.timing.pause(self.now());
+        }
     }
 
     fn take_unread(&self, state: &mut State) -> Option<Chunk> {
@@ -101,7 +110,7 @@ impl Stream {
             }
             Outcome::Cancelled => {
                 // Why it was cancelled may have passed meanwhile; otherwise a draining reader looks for itself now.
-                if self.wants_input(state) {
+                if self.wants_input(state) || matches!(state.life, Life::Closing | Life::Lingering { .. }) {
                     self.arm_receive(state);
                 } else {
                     Self::wake_reader(state);

@@ -12,8 +12,8 @@ use crate::payload::Payload;
 
 /// Spare boxes and staging buffers kept per reactor.
 const SPARES_MAX: usize = 256;
-/// Staging buffers larger than this are not kept.
-const STAGING_KEPT_MAX: usize = 16 * 1024;
+/// Small writes are joined in staging buffers of this size; larger buffers are not kept.
+pub(super) const STAGING_MAX: usize = 16 * 1024;
 
 pub(crate) struct Local {
     pub(crate) reactor: Reactor,
@@ -82,7 +82,7 @@ impl Local {
     /// Drops a payload that has been sent, keeping its memory when it is of use.
     pub(super) fn recycle(&self, payload: Payload) {
         if let Payload::Vec { mut bytes, .. } = payload
-            && bytes.capacity() <= STAGING_KEPT_MAX
+            && bytes.capacity() <= STAGING_MAX
         {
             let mut spare = self.spare_staging.borrow_mut();
             if spare.len() < SPARES_MAX {

@@ -6,6 +6,8 @@
 mod support;
 
 mod cancellation;
+mod clocks;
+mod closing;
 mod echo;
 mod memory;
 mod pool;
