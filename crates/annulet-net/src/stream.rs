@@ -24,6 +24,8 @@ mod input;
 mod local;
 mod output;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
