@@ -550,3 +550,6 @@ impl fmt::Display for ExitReport {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;
