@@ -16,7 +16,7 @@
 //!
 //! | for | see |
 //! |---|---|
-//! | a server of one line | [`serve`] |
+//! | a server of one line | [`serve()`] |
 //! | a server with settings | [`Server`], [`ListenOptions`], [`Limits`], [`Clocks`] |
 //! | a connection | [`Connection`], [`Chunk`], [`connect`] |
 //! | messages | [`Connection::framed`], [`proto`] |
