@@ -38,11 +38,9 @@ pub fn raise_descriptor_limit() -> io::Result<DescriptorLimit> {
 /// # Errors
 /// The kernel's; none is known.
 pub fn descriptor_limit() -> io::Result<DescriptorLimit> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: L1.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
-    let soft = u64::from(limit.rlim_cur);
-    Ok(DescriptorLimit { soft, hard: u64::from(limit.rlim_max), was: soft })
+    let (soft, hard) = read_limit(|limit| unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit) })?;
+    Ok(DescriptorLimit { soft, hard, was: soft })
 }
 
 /// Bytes of memory the user may lock (`RLIMIT_MEMLOCK`); `None` is no limit. Rings are charged to it before Linux 5.12,
@@ -51,10 +49,19 @@ pub fn descriptor_limit() -> io::Result<DescriptorLimit> {
 /// # Errors
 /// The kernel's; none is known.
 pub fn memlock_limit() -> io::Result<Option<u64>> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: L1.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) })?;
-    Ok((limit.rlim_cur != libc::RLIM_INFINITY).then(|| u64::from(limit.rlim_cur)))
+    let (soft, _) = read_limit(|limit| unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, limit) })?;
+    Ok((soft != u64::MAX).then_some(soft))
+}
+
+/// Soft and hard limit, `u64::MAX` for none.
+fn read_limit(call: impl FnOnce(&mut libc::rlimit) -> i32) -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    check(call(&mut limit))?;
+    // Some 32-bit systems count in 32 bits.
+    #[allow(clippy::useless_conversion)]
+    let widen = |value| if value == libc::RLIM_INFINITY { u64::MAX } else { u64::from(value) };
+    Ok((widen(limit.rlim_cur), widen(limit.rlim_max)))
 }
 
 /// Processors the calling thread may run on, in ascending order: those of its affinity mask, which a control
