@@ -9,7 +9,7 @@ pub(crate) fn serve(error: &ServeError) -> anyhow::Error {
     match error {
         ServeError::Listen { source, .. } => advised(error, listen_advice(source)),
         ServeError::Runtime(error) => runtime(error),
-        _ => anyhow::anyhow!("{error}"),
+        _ => anyhow::anyhow!("{error:?}"),
     }
 }
 
@@ -20,15 +20,15 @@ pub(crate) fn runtime(error: &RuntimeError) -> anyhow::Error {
             advised(error, Some("use --driver auto or epoll, and see 'annulet doctor'"))
         }
         RuntimeError::Start { source, .. } => advised(error, start_advice(source)),
-        _ => anyhow::anyhow!("{error}"),
+        _ => anyhow::anyhow!("{error:?}"),
     }
 }
 
-/// Not a chain of contexts: these errors tell their cause themselves.
+/// The error with its causes, which its `Debug` prints in one line, and what to do about it.
 fn advised(error: &dyn std::error::Error, advice: Option<&str>) -> anyhow::Error {
     match advice {
-        Some(advice) => anyhow::anyhow!("{error}: {advice}"),
-        None => anyhow::anyhow!("{error}"),
+        Some(advice) => anyhow::anyhow!("{error:?}: {advice}"),
+        None => anyhow::anyhow!("{error:?}"),
     }
 }
 

@@ -7,7 +7,7 @@ annulet_driver::counters! {
         turns,
         /// Turns that went to sleep.
         parks,
-        /// Watches that ended in work, and those that ended in sleep.
+        /// Watches that ended in work.
         watches_paid,
         /// Watches that ended in sleep.
         watches_wasted,

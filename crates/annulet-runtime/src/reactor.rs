@@ -298,10 +298,10 @@ impl Reactor {
         }
         let deadline = core.timers.borrow().next_deadline_ns().map(Instant::from_nanos);
         let watch = core.parker.borrow_mut().watch();
-        if let Some(watch) = watch {
-            if self.watch(watch, deadline) {
-                return Wait::Poll;
-            }
+        if let Some(watch) = watch
+            && self.watch(watch, deadline)
+        {
+            return Wait::Poll;
         }
         if !core.inbox.prepare_sleep() {
             return Wait::Poll;

@@ -1,5 +1,6 @@
 //! A runtime: its reactors on their threads.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -37,14 +38,14 @@ pub fn run<F: Future>(future: F) -> Result<F::Output, RuntimeError> {
 }
 
 /// Why a runtime did not start, or stopped.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RuntimeError {
     /// The driver asked for cannot be had.
     #[error(transparent)]
     Select(#[from] OpenError),
     /// A reactor's driver or thread could not be set up: descriptors, threads or locked memory ran out.
-    #[error("starting reactor {reactor}: {source}")]
+    #[error("starting reactor {reactor}")]
     Start {
         /// Which.
         reactor: ReactorId,
@@ -52,13 +53,34 @@ pub enum RuntimeError {
         source: io::Error,
     },
     /// A driver broke while running. Every reactor was stopped, for half a server is worse than none.
-    #[error("reactor {reactor} failed: {source}")]
+    #[error("reactor {reactor} failed")]
     Driver {
         /// Which.
         reactor: ReactorId,
         /// The kernel's reason.
         source: io::Error,
     },
+}
+
+/// In words, with the causes: it is what `main() -> Result<(), RuntimeError>` prints.
+impl fmt::Debug for RuntimeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        error_chain(self, f)
+    }
+}
+
+/// Prints an error and its causes in one line.
+///
+/// # Errors
+/// The formatter's.
+pub fn error_chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, ": {error}")?;
+        cause = error.source();
+    }
+    Ok(())
 }
 
 /// Reactors ready to run: reactor 0 on the thread that built it, the others on threads of their own.

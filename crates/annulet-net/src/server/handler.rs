@@ -39,7 +39,8 @@ impl<H: Handler> Service for HandlerService<H> {
             if let Err(error) = self.0.handle(connection).await {
                 guard.local.counters.handlers_failed.increment();
                 let number = guard.number;
-                if error.connection_error().is_some_and(|error| error.is_peers()) {
+                if error.connection_error().is_some() {
+                    // The peer's doing, a clock's or a drain's, each with its counter: nothing for the operator to mend.
                     tracing::debug!(connection = number, %error, "connection ended");
                 } else {
                     tracing::warn!(connection = number, %error, "handler failed");

@@ -51,6 +51,11 @@ impl Stream {
         Poll::Pending
     }
 
+    /// True when the peer has ended and all it sent was received.
+    pub(crate) fn has_ended(&self) -> bool {
+        state_of(self).flags.ended
+    }
+
     /// The reader has given up its wait: the clocks stand still until it waits again.
     pub(crate) fn stop_waiting(&self) {
         let mut state = state_of(self);

@@ -20,6 +20,8 @@ pub(crate) struct Local {
     pub(crate) counters: Arc<NetCounters>,
     /// Streams that have something to send when the turn ends.
     outbox: RefCell<Vec<Staged>>,
+    /// Boxed, for that is how a stream holds them.
+    #[allow(clippy::vec_box)]
     spare_buffers: RefCell<Vec<Box<Buffers>>>,
     spare_staging: RefCell<Vec<Vec<u8>>>,
 }

@@ -194,7 +194,11 @@ fn receiving_stops_over_the_unread_limit_and_goes_on_at_half() {
     bench.script.hold_cancellations(false);
     bench.script.release(key);
     bench.settle();
-    assert_eq!(bench.script.find(&Op::Receive { socket: bench.socket }), None, "not armed while too much is unread");
+    assert_eq!(
+        bench.script.find(&Op::Receive { socket: bench.socket }),
+        None,
+        "not armed while too much is unread"
+    );
     let seen: Seen<Vec<u8>> = Rc::default();
     let notes = seen.clone();
     bench.spawn(async move {
