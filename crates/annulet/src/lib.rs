@@ -60,3 +60,8 @@ pub mod proto {
 pub mod driver {
     pub use annulet_driver::*;
 }
+
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
