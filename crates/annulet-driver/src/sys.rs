@@ -18,6 +18,7 @@ mod address;
 mod clock;
 pub(crate) mod epoll;
 mod option;
+mod release;
 mod socket_file;
 mod sockets;
 mod stream;
@@ -25,6 +26,7 @@ mod wake;
 
 pub(crate) use address::to_sockaddr;
 pub(crate) use clock::{entropy, monotonic_now, wall_clock};
+pub(crate) use release::kernel_release;
 pub(crate) use sockets::KernelSockets;
 pub(crate) use stream::{Received, accept, receive_pooled};
 pub(crate) use wake::WakeFd;
