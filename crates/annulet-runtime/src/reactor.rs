@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -384,7 +385,10 @@ impl Reactor {
         self.0.counters.messages_received.add((queues.tasks.len() + queues.messages.len()) as u64);
         self.0.ready.borrow_mut().extend(queues.tasks);
         for message in queues.messages {
-            message(self);
+            // Foreign code, like a task: what it does wrong ends with it.
+            if catch_unwind(AssertUnwindSafe(|| message(self))).is_err() {
+                self.0.counters.tasks_panicked.increment();
+            }
         }
     }
 

@@ -316,7 +316,7 @@ impl Handle {
         &self.0.selection
     }
 
-    /// Runs `f` on a reactor, within one of its next turns, in the order sent.
+    /// Runs `f` on a reactor, within one of its next turns, in the order sent. When it panics, nothing else is harmed.
     ///
     /// # Errors
     /// When that reactor's inbox is full (try again), or it has ended.

@@ -86,12 +86,6 @@ impl Stream {
             && state.unread_pinned() <= self.group.limits.unread_max / 2
     }
 
-    /// True when [`poll_recv`](Self::poll_recv) would give bytes without waiting.
-    #[cfg(test)]
-    pub(crate) fn has_unread(&self) -> bool {
-        state_of(self).unread.is_some()
-    }
-
     pub(super) fn arm_receive(&self, state: &mut State) {
         state.receive = Receive::Armed(submit(self, RECEIVE, Op::Receive { socket: self.socket }));
     }
