@@ -45,7 +45,7 @@ pub(crate) use local::Local;
 use local::OutboxPlace;
 
 /// Bytes a lingering close discards before it gives up on an orderly end.
-pub(crate) const LINGER_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const LINGER_BYTES_MAX: u32 = 64 * 1024;
 
 /// Tags of a stream's operations.
 const RECEIVE: u32 = 0;
@@ -92,6 +92,8 @@ struct Flags {
     fin_sent: bool,
     /// Deliver what the kernel has received, then the end.
     draining: bool,
+    /// The user wants no orderly end: closing is to be a reset, without a FIN before it.
+    reset_on_close: bool,
 }
 
 /// Bytes on their way, and who waits for them to go.
@@ -125,7 +127,7 @@ enum Receive {
 enum Life {
     Open,
     Closing,
-    Lingering { discarded: usize },
+    Lingering { discarded: u32 },
     Finishing,
     Closed,
 }
@@ -225,7 +227,7 @@ impl Stream {
         let left = self.handles.get() - 1;
         self.handles.set(left);
         // With one half in a task that panics, the peer must not take what the other sent for all there was.
-        if std::thread::panicking() {
+        if std::thread::panicking() || left == 0 && self.state.borrow().flags.reset_on_close {
             self.abort(Error::Aborted);
         }
         if left == 0 {

@@ -20,8 +20,9 @@ impl<F> Handler for F
 where
     F: AsyncFn(Connection) -> HandlerResult + 'static,
 {
-    async fn handle(&self, connection: Connection) -> HandlerResult {
-        self(connection).await
+    // Not an `async fn`: its future would hold the connection a second time, in every idle connection's memory.
+    fn handle(&self, connection: Connection) -> impl Future<Output = HandlerResult> {
+        self(connection)
     }
 }
 

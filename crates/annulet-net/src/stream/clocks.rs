@@ -9,12 +9,12 @@ use crate::options::{Clock, Clocks};
 
 pub(super) struct Timing {
     phase: Phase,
+    /// The reader has given up its wait: `since` and `message_since` hold times passed, not points in time.
+    is_paused: bool,
     /// Bytes taken after the drain began.
     pub(super) drained_bytes: u32,
     /// What the running read (or linger) clock counts from.
     pub(super) since: Instant,
-    /// Since when the reader, which was waiting, has been busy with something else.
-    paused: Option<Instant>,
     /// When the current message began.
     message_since: Instant,
     /// Since when the kernel has taken nothing.
@@ -34,9 +34,9 @@ impl Timing {
     pub(super) fn starting(now: Instant) -> Self {
         Self {
             phase: Phase::Setup,
+            is_paused: false,
             drained_bytes: 0,
             since: now,
-            paused: None,
             message_since: now,
             write_since: now,
             timer: None,
@@ -45,8 +45,8 @@ impl Timing {
     }
 
     pub(super) fn received(&mut self, now: Instant) {
+        self.resume(now);
         self.since = now;
-        self.paused = None;
         if self.phase == Phase::Setup {
             self.phase = Phase::BetweenMessages;
         }
@@ -56,14 +56,23 @@ impl Timing {
 impl Timing {
     /// The reader gave up its wait.
     pub(super) fn pause(&mut self, now: Instant) {
-        self.paused = Some(now);
+        if !std::mem::replace(&mut self.is_paused, true) {
+            self.turn_over(now);
+        }
     }
 
     /// The reader waits (again): what it did meanwhile does not count.
     pub(super) fn resume(&mut self, now: Instant) {
-        if let Some(paused) = self.paused.take() {
-            self.since += now - paused;
-            self.message_since += now - paused;
+        if std::mem::replace(&mut self.is_paused, false) {
+            self.turn_over(now);
+        }
+    }
+
+    /// Points in time become times passed since, and back.
+    fn turn_over(&mut self, now: Instant) {
+        for since in [&mut self.since, &mut self.message_since] {
+            let passed = (now - *since).as_nanos();
+            *since = Instant::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX));
         }
     }
 

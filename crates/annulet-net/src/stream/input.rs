@@ -41,10 +41,10 @@ impl Stream {
             state.reader = Some(cx.waker().clone());
         }
         state.flags.reader_waiting = true;
+        state.timing.resume(self.now());
         if std::mem::take(&mut state.flags.reader_active) {
             state.timing.since = self.now();
         }
-        state.timing.resume(self.now());
         if state.timing.counts_waiting(&self.group.clocks) {
             self.update_timer(state);
         }
@@ -126,11 +126,11 @@ impl Stream {
     }
 
     fn on_bytes(&self, state: &mut State, chunk: Chunk) {
-        state.timing.received(self.now());
         match &mut state.life {
-            Life::Open => {}
+            Life::Open => state.timing.received(self.now()),
+            // The linger's clock is not put back by what nobody wants.
             Life::Lingering { discarded } => {
-                *discarded += chunk.len();
+                *discarded = discarded.saturating_add(chunk.len() as u32);
                 return;
             }
             Life::Closing | Life::Finishing | Life::Closed => return,
@@ -199,7 +199,7 @@ impl Stream {
     }
 
     /// The linger's discarded bytes are more than is put up with.
-    pub(super) fn lingered_enough(discarded: usize) -> bool {
+    pub(super) fn lingered_enough(discarded: u32) -> bool {
         discarded > LINGER_BYTES_MAX
     }
 }

@@ -7,7 +7,11 @@ use crate::error::Error;
 
 impl Stream {
     pub(crate) fn set_option(&self, option: SocketOption) -> Result<(), Error> {
-        self.on_socket(|sockets| sockets.set_option(self.socket, option))
+        self.on_socket(|sockets| sockets.set_option(self.socket, option))?;
+        if let SocketOption::ResetOnClose(on) = option {
+            self.state.borrow_mut().flags.reset_on_close = on;
+        }
+        Ok(())
     }
 
     pub(crate) fn option(&self, option: SocketOption) -> Result<SocketOption, Error> {
