@@ -58,6 +58,7 @@ impl Connection {
         Recv { connection: self }
     }
 
+    #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
         if let Some(chunk) = self.current.take() {
             return Poll::Ready(Ok(Some(*chunk)));
@@ -430,9 +431,7 @@ impl<P: Into<Payload> + AsRef<[u8]>> Future for Send<'_, P> {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let length = self.payload.as_ref().expect("not polled after it was ready").as_ref().len();
-        std::task::ready!(self.stream.poll_room(cx, length))?;
-        let payload = self.payload.take().expect("just seen");
-        Poll::Ready(self.stream.stage(payload.into()))
+        let Self { stream, payload } = &mut *self;
+        stream.poll_send(cx, payload)
     }
 }

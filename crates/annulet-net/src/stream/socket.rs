@@ -25,7 +25,7 @@ impl Stream {
     fn on_socket<R>(&self, call: impl FnOnce(&mut dyn Sockets) -> std::io::Result<R>) -> Result<R, Error> {
         let state = self.state.borrow();
         if state.life == Life::Closed {
-            return Err(state.write_error.unwrap_or(Error::Aborted));
+            return Err(state.write_error().unwrap_or(Error::Aborted));
         }
         self.reactor().driver(|driver| call(driver.sockets())).map_err(|error| Error::from_io(&error))
     }
