@@ -123,7 +123,8 @@ pub trait Sockets {
     /// Descriptor exhaustion, or a domain the kernel does not know.
     fn open(&mut self, domain: Domain) -> io::Result<Socket>;
 
-    /// A listening socket and the address it really has (port 0 resolved).
+    /// A listening socket and the address it really has (port 0 resolved). A Unix socket's file is replaced when nobody
+    /// answers there, and removed when the socket is closed.
     ///
     /// # Errors
     /// `AddrInUse`, `PermissionDenied`, `AddrNotAvailable` and their like from bind or listen.

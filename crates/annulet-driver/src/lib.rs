@@ -24,7 +24,8 @@
 //! # Unsafe code
 //!
 //! This crate is the only one of the workspace that contains any: `pool` (the mapped buffers), `uring` (memory
-//! shared with the kernel), `sys` (raw calls), `signals` (handler set-up). Each opens with its numbered invariants.
+//! shared with the kernel), `sys` (raw calls), `limits` (resource limits), `signals` (handler set-up). Each opens with
+//! its numbered invariants.
 #![deny(missing_docs)]
 
 mod choice;

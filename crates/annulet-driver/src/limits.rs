@@ -38,11 +38,9 @@ pub fn raise_descriptor_limit() -> io::Result<DescriptorLimit> {
 /// # Errors
 /// The kernel's; none is known.
 pub fn descriptor_limit() -> io::Result<DescriptorLimit> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: L1.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
-    let soft = u64::from(limit.rlim_cur);
-    Ok(DescriptorLimit { soft, hard: u64::from(limit.rlim_max), was: soft })
+    let (soft, hard) = read_limit(|limit| unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit) })?;
+    Ok(DescriptorLimit { soft, hard, was: soft })
 }
 
 /// Bytes of memory the user may lock (`RLIMIT_MEMLOCK`); `None` is no limit. Rings are charged to it before Linux 5.12,
@@ -51,10 +49,19 @@ pub fn descriptor_limit() -> io::Result<DescriptorLimit> {
 /// # Errors
 /// The kernel's; none is known.
 pub fn memlock_limit() -> io::Result<Option<u64>> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: L1.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) })?;
-    Ok((limit.rlim_cur != libc::RLIM_INFINITY).then(|| u64::from(limit.rlim_cur)))
+    let (soft, _) = read_limit(|limit| unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, limit) })?;
+    Ok((soft != u64::MAX).then_some(soft))
+}
+
+/// Soft and hard limit, `u64::MAX` for none.
+fn read_limit(call: impl FnOnce(&mut libc::rlimit) -> i32) -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    check(call(&mut limit))?;
+    // Some 32-bit systems count in 32 bits.
+    #[allow(clippy::useless_conversion)]
+    let widen = |value| if value == libc::RLIM_INFINITY { u64::MAX } else { u64::from(value) };
+    Ok((widen(limit.rlim_cur), widen(limit.rlim_max)))
 }
 
 /// Processors the calling thread may run on, in ascending order: those of its affinity mask, which a control
@@ -81,11 +88,21 @@ pub fn available_cpus() -> Vec<usize> {
 /// # Errors
 /// `InvalidInput` (EINVAL) when the processor does not exist or is outside the control group's cpuset.
 pub fn pin_current_thread(cpu: usize) -> io::Result<()> {
-    if cpu >= 1 << 20 {
+    allow_current_thread(&[cpu])
+}
+
+/// Has the calling thread run on any of these processors, as [`available_cpus`] lists them: undoes a pinning.
+///
+/// # Errors
+/// `InvalidInput` (EINVAL) when none of them exists within the control group's cpuset.
+pub fn allow_current_thread(cpus: &[usize]) -> io::Result<()> {
+    let Some(highest) = cpus.iter().copied().max().filter(|highest| *highest < 1 << 20) else {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    };
+    let mut words = vec![0 as libc::c_ulong; highest / BITS + 1];
+    for cpu in cpus {
+        words[cpu / BITS] |= 1 << (cpu % BITS);
     }
-    let mut words = vec![0 as libc::c_ulong; cpu / BITS + 1];
-    words[cpu / BITS] |= 1 << (cpu % BITS);
     // SAFETY: L1; 0 is the calling thread.
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&*words), words.as_ptr().cast()) })
 }
@@ -111,11 +128,14 @@ mod tests {
         let all = available_cpus();
         assert!(!all.is_empty());
         let last = *all.last().expect("one at least");
+        let everything = all.clone();
         let seen = std::thread::spawn(move || {
             pin_current_thread(last).expect("a processor from the list");
-            available_cpus()
+            let pinned = available_cpus();
+            allow_current_thread(&everything).expect("what it had before");
+            (pinned, available_cpus())
         });
-        assert_eq!(seen.join().expect("thread"), [last]);
+        assert_eq!(seen.join().expect("thread"), (vec![last], all.clone()));
         assert_eq!(available_cpus(), all);
     }
 

@@ -48,6 +48,9 @@ use crate::options::PoolOptions;
 /// What a returned buffer is filled with in debug builds, so that use after return shows.
 const POISON: u8 = 0xdb;
 
+/// What a chunk on the heap takes beside its bytes: a second allocation, the rounding of both, a place in a queue.
+const HEAP_OVERHEAD: usize = 96;
+
 /// Number of a buffer within its pool.
 pub(crate) type BufferId = u16;
 
@@ -477,12 +480,13 @@ impl Chunk {
         matches!(self.0, Repr::Lease(_))
     }
 
-    /// Memory this chunk keeps from other use, in bytes: a whole buffer for a lease.
+    /// Memory this chunk keeps from other use, in bytes: a whole buffer for a lease, and on the heap what the allocator
+    /// adds to a few bytes.
     #[inline]
     pub fn pinned(&self) -> usize {
         match &self.0 {
             Repr::Lease(lease) => lease.pool.buffer_size as usize,
-            Repr::Heap(heap) => heap.bytes.len(),
+            Repr::Heap(heap) => heap.bytes.len() + HEAP_OVERHEAD,
         }
     }
 

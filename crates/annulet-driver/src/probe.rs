@@ -1,9 +1,8 @@
 //! What a diagnosis wants to know of the kernel.
 
-use std::ffi::CStr;
-
 use crate::choice::{DriverChoice, StepDown, select, select_rung};
 use crate::options::DriverOptions;
+use crate::sys;
 use crate::uring::{self, Feature, Rung, UringDriver};
 
 /// Everything about the drivers of this machine and process, for people to read.
@@ -48,7 +47,7 @@ pub fn probe(options: &DriverOptions) -> Report {
         Err(error) => error.steps().last().map(|step| step.reason.clone()),
     };
     Report {
-        kernel: kernel_release(),
+        kernel: sys::kernel_release(),
         summary: selection.summary(),
         rung: selection.rung(),
         steps: selection.steps().to_vec(),
@@ -61,16 +60,6 @@ pub fn probe(options: &DriverOptions) -> Report {
             Ok(RingSizes { submission_entries, completion_entries, buffers })
         }),
     }
-}
-
-fn kernel_release() -> String {
-    // SAFETY: all zeroes is a `utsname` of empty strings.
-    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
-    // SAFETY: the call writes one `utsname`, a local; the only error is a bad address.
-    unsafe { libc::uname(&mut name) };
-    // SAFETY: the field ends with a NUL (uname(2)).
-    let release = unsafe { CStr::from_ptr(name.release.as_ptr()) };
-    release.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -18,12 +18,15 @@ mod address;
 mod clock;
 pub(crate) mod epoll;
 mod option;
+mod release;
+mod socket_file;
 mod sockets;
 mod stream;
 mod wake;
 
 pub(crate) use address::to_sockaddr;
 pub(crate) use clock::{entropy, monotonic_now, wall_clock};
+pub(crate) use release::kernel_release;
 pub(crate) use sockets::KernelSockets;
 pub(crate) use stream::{accept, receive_pooled};
 pub(crate) use wake::WakeFd;

@@ -46,7 +46,8 @@ mod futures {
             if buffer.is_empty() {
                 return Poll::Ready(Ok(0));
             }
-            Connection::poll_read(&mut self, cx, buffer).map_err(io::Error::from)
+            ready!(Connection::poll_fill_buf(&mut self, cx))?;
+            Poll::Ready(Ok(self.copy_filled(buffer)))
         }
     }
 

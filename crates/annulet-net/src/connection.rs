@@ -55,7 +55,7 @@ impl Connection {
     /// # Cancel safety
     /// Nothing is lost: what arrives stays with the connection.
     pub fn recv(&mut self) -> impl Future<Output = Result<Option<Chunk>, Error>> {
-        Recv { connection: self }
+        Recv { connection: self, is_waiting: false }
     }
 
     #[inline]
@@ -75,7 +75,7 @@ impl Connection {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn fill_buf(&mut self) -> Result<&[u8], Error> {
-        poll_fn(|cx| self.poll_fill_buf(cx)).await?;
+        Fill { connection: self, is_waiting: false }.await?;
         Ok(self.current.as_deref().map_or(&[], |chunk| chunk))
     }
 
@@ -118,20 +118,17 @@ impl Connection {
         if buffer.is_empty() {
             return Ok(0);
         }
-        poll_fn(|cx| self.poll_read(cx, buffer)).await
+        Fill { connection: self, is_waiting: false }.await?;
+        Ok(self.copy_filled(buffer))
     }
 
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<Result<usize, Error>> {
-        std::task::ready!(self.poll_fill_buf(cx))?;
-        let Some(chunk) = &self.current else { return Poll::Ready(Ok(0)) };
+    /// Copies from what [`poll_fill_buf`](Self::poll_fill_buf) left to look at, and takes it.
+    pub(crate) fn copy_filled(&mut self, buffer: &mut [u8]) -> usize {
+        let Some(chunk) = &self.current else { return 0 };
         let count = chunk.len().min(buffer.len());
         buffer[..count].copy_from_slice(&chunk[..count]);
         self.consume(count);
-        Poll::Ready(Ok(count))
+        count
     }
 
     /// Fills `buffer` completely.
@@ -246,7 +243,7 @@ impl Connection {
     /// # Cancel safety
     /// Dropping it does nothing.
     pub async fn draining(&self) {
-        poll_fn(|cx| self.stream.group.poll_draining(cx)).await;
+        poll_fn(|cx| self.stream.group.poll_draining(self.stream.number, cx)).await;
     }
 
     /// True once the server drains.
@@ -409,13 +406,48 @@ impl fmt::Debug for Connection {
 /// [`Connection::recv`]. A type of its own keeps handlers' futures small.
 struct Recv<'a> {
     connection: &'a mut Connection,
+    is_waiting: bool,
 }
 
 impl Future for Recv<'_> {
     type Output = Result<Option<Chunk>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.connection.poll_recv(cx)
+        let polled = self.connection.poll_recv(cx);
+        self.is_waiting = polled.is_pending();
+        polled
+    }
+}
+
+impl Drop for Recv<'_> {
+    fn drop(&mut self) {
+        if self.is_waiting {
+            self.connection.stream.stop_waiting();
+        }
+    }
+}
+
+/// Waits until there is something to look at, or the end.
+struct Fill<'a> {
+    connection: &'a mut Connection,
+    is_waiting: bool,
+}
+
+impl Future for Fill<'_> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.connection.poll_fill_buf(cx);
+        self.is_waiting = polled.is_pending();
+        polled
+    }
+}
+
+impl Drop for Fill<'_> {
+    fn drop(&mut self) {
+        if self.is_waiting {
+            self.connection.stream.stop_waiting();
+        }
     }
 }
 

@@ -81,14 +81,18 @@ impl HandlerError {
         &*self.0
     }
 
-    /// The connection's own error, if that is what went wrong, directly or within an [`io::Error`].
+    /// The connection's own error, if that is what went wrong: directly, within an [`io::Error`], or as a cause.
     pub fn connection_error(&self) -> Option<Error> {
-        let error = &*self.0;
-        if let Some(error) = error.downcast_ref::<Error>() {
-            return Some(*error);
+        let mut cause = Some(&*self.0);
+        while let Some(error) = cause {
+            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            let own = error.downcast_ref::<Error>().or_else(|| inner?.downcast_ref::<Error>());
+            if own.is_some() {
+                return own.copied();
+            }
+            cause = error.source();
         }
-        let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
-        inner.downcast_ref::<Error>().copied()
+        None
     }
 }
 
@@ -107,12 +111,29 @@ impl fmt::Debug for HandlerError {
 impl fmt::Display for HandlerError {
     /// The error and its causes, in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+        annulet_runtime::error_chain(&*self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framed::FramedError;
+
+    #[test]
+    fn the_connections_error_is_found_however_deep_it_lies() {
+        let direct = HandlerError::from(Error::Reset);
+        let in_io = HandlerError::from(io::Error::from(Error::Reset));
+        let framed = HandlerError::from(FramedError::<io::Error>::Connection(Error::Reset));
+        for error in [direct, in_io, framed] {
+            assert_eq!(error.connection_error(), Some(Error::Reset), "{error:?}");
         }
-        Ok(())
+        assert_eq!(HandlerError::message("else").connection_error(), None);
+    }
+
+    #[test]
+    fn a_handlers_error_prints_its_causes_in_one_line() {
+        let framed = HandlerError::from(FramedError::<io::Error>::Connection(Error::Reset));
+        assert_eq!(framed.to_string(), "the connection failed: the peer reset the connection");
     }
 }

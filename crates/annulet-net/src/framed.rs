@@ -24,7 +24,7 @@ pub struct Framed<C> {
 #[derive(Debug, thiserror::Error)]
 pub enum FramedError<E> {
     /// The connection failed.
-    #[error(transparent)]
+    #[error("the connection failed")]
     Connection(#[from] Error),
     /// The bytes are not what the codec takes. What can follow is the codec's to say.
     #[error(transparent)]
@@ -53,7 +53,8 @@ impl<C> Framed<C> {
 }
 
 impl<C: Decoder> Framed<C> {
-    /// The next frame; `None` at the end of the stream.
+    /// The next frame; `None` at the end of the stream, or when the server drains and every whole frame received before
+    /// has been delivered.
     ///
     /// # Errors
     /// [`FramedError::Codec`] when the bytes are refused, [`FramedError::Connection`] when the connection failed or a
@@ -90,7 +91,9 @@ impl<C: Decoder> Framed<C> {
             }
             match self.connection.recv().await? {
                 Some(chunk) => self.input.extend_from_slice(&chunk),
-                None => self.ended = true,
+                None if self.connection.stream().has_ended() => self.ended = true,
+                // The server drains. What a peer has begun to send is no message, and must not be taken for its last.
+                None => return Ok(None),
             }
         }
     }
@@ -111,6 +114,21 @@ impl<C> Framed<C> {
         let mut output = self.connection.stream().local.take_staging();
         self.codec.encode(item, &mut output).map_err(FramedError::Codec)?;
         Ok(self.connection.send(output).await?)
+    }
+}
+
+impl<C> Framed<C> {
+    /// Stages what `write` appends to its argument: for replies that are not of the codec's kind.
+    ///
+    /// # Errors
+    /// The connection's.
+    ///
+    /// # Cancel safety
+    /// Dropped early, nothing is sent.
+    pub async fn send_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+        let mut output = self.connection.stream().local.take_staging();
+        write(&mut output);
+        self.connection.send(output).await
     }
 }
 

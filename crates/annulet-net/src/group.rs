@@ -1,6 +1,7 @@
 //! What the connections of one listener (or of one runtime's outgoing side) have in common on one reactor.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -41,7 +42,8 @@ pub(crate) struct Group {
     closed_since: Cell<bool>,
     /// Called on every close: an accept loop or a drain may wait for it.
     close_waiters: RefCell<Vec<Waker>>,
-    drain_waiters: RefCell<Vec<Waker>>,
+    /// Who waits for the drain, by connection: forgotten when that closes.
+    drain_waiters: RefCell<BTreeMap<u64, Vec<Waker>>>,
 }
 
 impl Group {
@@ -102,7 +104,7 @@ impl Group {
 
     /// Wakes `waker` when the next connection closes.
     pub(crate) fn wake_on_close(&self, waker: &Waker) {
-        remember(&self.close_waiters, waker);
+        remember(&mut self.close_waiters.borrow_mut(), waker);
     }
 
     /// Whether a connection has closed since the last time this was asked.
@@ -110,13 +112,19 @@ impl Group {
         self.closed_since.replace(false)
     }
 
-    /// Ready once the group drains.
-    pub(crate) fn poll_draining(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready once the group drains; asked on behalf of a connection.
+    pub(crate) fn poll_draining(&self, connection: u64, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_draining() {
             return Poll::Ready(());
         }
-        remember(&self.drain_waiters, cx.waker());
+        remember(self.drain_waiters.borrow_mut().entry(connection).or_default(), cx.waker());
         Poll::Pending
+    }
+
+    /// Nobody holds the connection any more.
+    pub(crate) fn forget_draining(&self, connection: u64) {
+        let waiters = self.drain_waiters.borrow_mut().remove(&connection);
+        drop(waiters);
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -130,7 +138,7 @@ impl Group {
     /// Tells the group's connections to finish what they received.
     pub(crate) fn start_drain(&self, reactor: &Reactor) {
         self.fate.set(Fate::Draining);
-        for waker in self.drain_waiters.take() {
+        for waker in self.drain_waiters.take().into_values().flatten() {
             waker.wake();
         }
         reactor.review_sources();
@@ -143,8 +151,7 @@ impl Group {
     }
 }
 
-fn remember(waiters: &RefCell<Vec<Waker>>, waker: &Waker) {
-    let mut waiters = waiters.borrow_mut();
+fn remember(waiters: &mut Vec<Waker>, waker: &Waker) {
     if !waiters.iter().any(|known| known.will_wake(waker)) {
         waiters.push(waker.clone());
     }

@@ -151,7 +151,7 @@ impl WriteHalf {
 
 impl Drop for WriteHalf {
     fn drop(&mut self) {
-        if self.ends {
+        if self.ends && !std::thread::panicking() {
             self.connection.stream().shutdown_write();
         }
     }

@@ -55,14 +55,14 @@ pub struct Server {
 }
 
 /// Why a server did not start.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
     /// An address could not be understood.
     #[error(transparent)]
     Address(#[from] crate::address::ParseAddressError),
     /// Listening failed.
-    #[error("listening on {address}: {source}")]
+    #[error("listening on {address}")]
     Listen {
         /// Where.
         address: String,
@@ -75,6 +75,13 @@ pub enum ServeError {
     /// The runtime under a one-line server did not start, or broke.
     #[error(transparent)]
     Runtime(#[from] annulet_runtime::RuntimeError),
+}
+
+/// In words, with the causes: it is what `main() -> Result<(), ServeError>` prints.
+impl fmt::Debug for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        annulet_runtime::error_chain(self, f)
+    }
 }
 
 /// What a drain came to.

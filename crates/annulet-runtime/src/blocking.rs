@@ -26,6 +26,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, mem, thread};
 
+use annulet_driver::limits::allow_current_thread;
 use thiserror::Error;
 
 /// Threads a pool starts at most. They wait rather than compute, so there may be more of them than cores.
@@ -119,6 +120,7 @@ type StartThread = fn(Arc<Shared>, u64) -> io::Result<()>;
 /// What the pool and its threads have in common.
 struct Shared {
     limits: BlockingLimits,
+    cpus: Vec<usize>,
     state: Mutex<State>,
     /// There is a job in the queue, or the pool is closed.
     work: Condvar,
@@ -156,14 +158,25 @@ impl BlockingPool {
     /// # Panics
     ///
     /// If `limits` allow no thread.
+    #[cfg(test)]
     pub(crate) fn new(limits: BlockingLimits) -> Self {
-        Self::with_start_thread(limits, start_thread)
+        Self::on_cpus(limits, Vec::new())
     }
 
-    fn with_start_thread(limits: BlockingLimits, start_thread: StartThread) -> Self {
+    /// [`new`](Self::new), with threads that run on these processors; on those of whoever starts them when empty. A
+    /// pinned reactor starts threads too, and they would keep it company on its processor.
+    ///
+    /// # Panics
+    ///
+    /// If `limits` allow no thread.
+    pub(crate) fn on_cpus(limits: BlockingLimits, cpus: Vec<usize>) -> Self {
+        Self::with_start_thread(limits, cpus, start_thread)
+    }
+
+    fn with_start_thread(limits: BlockingLimits, cpus: Vec<usize>, start_thread: StartThread) -> Self {
         assert!(limits.threads_max > 0, "a blocking pool needs a thread");
         let state = Mutex::new(State::default());
-        let shared = Shared { limits, state, work: Condvar::new(), ended: Condvar::new() };
+        let shared = Shared { limits, cpus, state, work: Condvar::new(), ended: Condvar::new() };
         Self { shared: Arc::new(shared), start_thread }
     }
 
@@ -305,7 +318,15 @@ fn start_thread(shared: Arc<Shared>, number: u64) -> io::Result<()> {
     // The kernel keeps the first 15 bytes, so the number shows in panic messages and debuggers but not in
     // `top`.
     let name = format!("annulet-blocking-{number}");
-    thread::Builder::new().name(name).spawn(move || shared.run()).map(drop)
+    let run = move || {
+        if !shared.cpus.is_empty()
+            && let Err(error) = allow_current_thread(&shared.cpus)
+        {
+            tracing::debug!(%error, "a blocking thread stays where its reactor is pinned");
+        }
+        shared.run();
+    };
+    thread::Builder::new().name(name).spawn(run).map(drop)
 }
 
 /// Runs foreign code, and says whether it returned rather than panicked.

@@ -7,7 +7,7 @@ annulet_driver::counters! {
         turns,
         /// Turns that went to sleep.
         parks,
-        /// Watches that ended in work, and those that ended in sleep.
+        /// Watches that ended in work.
         watches_paid,
         /// Watches that ended in sleep.
         watches_wasted,
@@ -17,7 +17,7 @@ annulet_driver::counters! {
         tasks_spawned,
         /// Tasks that have not ended (gauge).
         tasks_live,
-        /// Tasks that ended by a panic.
+        /// Tasks, and closures sent to the reactor, that ended by a panic.
         tasks_panicked,
         /// Turns whose tasks used up the turn's budget.
         budget_exhausted,

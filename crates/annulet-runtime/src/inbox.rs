@@ -113,15 +113,14 @@ impl Inbox {
     /// Takes everything.
     pub(crate) fn take(&self) -> Queues {
         self.doorbell.answer();
-        std::mem::take(&mut *self.lock())
+        let mut queues = self.lock();
+        let closed = queues.closed;
+        std::mem::replace(&mut *queues, Queues { closed, ..Queues::default() })
     }
 
     /// Refuses whatever comes from now on and returns what had come.
     pub(crate) fn close(&self) -> Queues {
-        let mut queues = self.lock();
-        let left = Queues { closed: true, ..std::mem::take(&mut *queues) };
-        queues.closed = true;
-        left
+        std::mem::replace(&mut *self.lock(), Queues { closed: true, ..Queues::default() })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queues> {

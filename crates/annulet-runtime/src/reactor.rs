@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -304,10 +305,10 @@ impl Reactor {
         }
         let deadline = core.timers.borrow().next_deadline_ns().map(Instant::from_nanos);
         let watch = core.parker.borrow_mut().watch();
-        if let Some(watch) = watch {
-            if self.watch(watch, deadline) {
-                return Wait::Poll;
-            }
+        if let Some(watch) = watch
+            && self.watch(watch, deadline)
+        {
+            return Wait::Poll;
         }
         if !core.inbox.prepare_sleep() {
             return Wait::Poll;
@@ -391,7 +392,10 @@ impl Reactor {
         self.0.counters.messages_received.add((queues.tasks.len() + queues.messages.len()) as u64);
         self.0.ready.borrow_mut().extend(queues.tasks);
         for message in queues.messages {
-            message(self);
+            // Foreign code, like a task: what it does wrong ends with it.
+            if catch_unwind(AssertUnwindSafe(|| message(self))).is_err() {
+                self.0.counters.tasks_panicked.increment();
+            }
         }
     }
 
@@ -570,3 +574,6 @@ impl fmt::Display for ExitReport {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

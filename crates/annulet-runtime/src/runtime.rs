@@ -1,5 +1,6 @@
 //! A runtime: its reactors on their threads.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use annulet_driver::limits::allow_current_thread;
 use annulet_driver::{CounterSet, OpenError, Selection};
 
 use crate::blocking::{self, BlockingLimits, BlockingPool};
@@ -36,14 +38,14 @@ pub fn run<F: Future>(future: F) -> Result<F::Output, RuntimeError> {
 }
 
 /// Why a runtime did not start, or stopped.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RuntimeError {
     /// The driver asked for cannot be had.
     #[error(transparent)]
     Select(#[from] OpenError),
     /// A reactor's driver or thread could not be set up: descriptors, threads or locked memory ran out.
-    #[error("starting reactor {reactor}: {source}")]
+    #[error("starting reactor {reactor}")]
     Start {
         /// Which.
         reactor: ReactorId,
@@ -51,13 +53,34 @@ pub enum RuntimeError {
         source: io::Error,
     },
     /// A driver broke while running. Every reactor was stopped, for half a server is worse than none.
-    #[error("reactor {reactor} failed: {source}")]
+    #[error("reactor {reactor} failed")]
     Driver {
         /// Which.
         reactor: ReactorId,
         /// The kernel's reason.
         source: io::Error,
     },
+}
+
+/// In words, with the causes: it is what `main() -> Result<(), RuntimeError>` prints.
+impl fmt::Debug for RuntimeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        error_chain(self, f)
+    }
+}
+
+/// Prints an error and its causes in one line.
+///
+/// # Errors
+/// The formatter's.
+pub fn error_chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, ": {error}")?;
+        cause = error.source();
+    }
+    Ok(())
 }
 
 /// Reactors ready to run: reactor 0 on the thread that built it, the others on threads of their own.
@@ -67,6 +90,8 @@ pub struct Runtime {
     main: Reactor,
     handle: Handle,
     workers: Vec<Worker>,
+    /// The processors this thread might use before it was pinned; empty when it was not.
+    unpinned: Vec<usize>,
 }
 
 struct Worker {
@@ -203,8 +228,12 @@ impl Runtime {
 }
 
 impl Drop for Runtime {
-    /// A runtime that was built and never ran ends its threads.
+    /// Gives the thread its processors back. A runtime that was built and never ran ends its threads, and its reactor.
     fn drop(&mut self) {
+        if !self.unpinned.is_empty() {
+            // They were this thread's before; only a cpuset that shrank meanwhile refuses, and then it has what is left.
+            let _ = allow_current_thread(&self.unpinned);
+        }
         for worker in &mut self.workers {
             drop(worker.start.take());
             if let Some(thread) = worker.thread.take() {
@@ -237,6 +266,7 @@ fn run_worker(reactor: &Reactor, start: &mpsc::Receiver<Handle>) -> (ExitReport,
     let mut result = Ok(());
     if let Ok(handle) = start.recv() {
         reactor.set_handle(handle.clone());
+        let _all_or_none = StopWhenPanicking { reactor: reactor.id(), handle: handle.clone() };
         while !handle.0.stopping.load(Ordering::Acquire) {
             if let Err(error) = reactor.turn() {
                 tracing::error!(reactor = reactor.id().0, %error, "the driver failed; stopping the runtime");
@@ -248,6 +278,22 @@ fn run_worker(reactor: &Reactor, start: &mpsc::Receiver<Handle>) -> (ExitReport,
         }
     }
     (reactor.shut_down(REAP_PATIENCE), result)
+}
+
+/// A reactor that dies of a bug takes the runtime with it: connections the kernel goes on handing to a dead reactor would
+/// hang.
+struct StopWhenPanicking {
+    reactor: ReactorId,
+    handle: Handle,
+}
+
+impl Drop for StopWhenPanicking {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.handle.0.failure.set((self.reactor, io::Error::other("a reactor panicked")));
+            self.handle.stop();
+        }
+    }
 }
 
 impl Handle {
@@ -270,7 +316,7 @@ impl Handle {
         &self.0.selection
     }
 
-    /// Runs `f` on a reactor, within one of its next turns, in the order sent.
+    /// Runs `f` on a reactor, within one of its next turns, in the order sent. When it panics, nothing else is harmed.
     ///
     /// # Errors
     /// When that reactor's inbox is full (try again), or it has ended.

@@ -16,7 +16,7 @@
 //!
 //! | for | see |
 //! |---|---|
-//! | a server of one line | [`serve`] |
+//! | a server of one line | [`serve()`] |
 //! | a server with settings | [`Server`], [`ListenOptions`], [`Limits`], [`Clocks`] |
 //! | a connection | [`Connection`], [`Chunk`], [`connect`] |
 //! | messages | [`Connection::framed`], [`proto`] |
@@ -60,3 +60,8 @@ pub mod proto {
 pub mod driver {
     pub use annulet_driver::*;
 }
+
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,12 +1,14 @@
 //! What only the inside of the epoll driver can show. Behaviour common to all drivers is in `tests/conformance.rs`.
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
 
 use super::serve::BUFFERS_PER_TURN;
 use super::*;
 use crate::op::Outcome;
+use crate::socket::{Address, Domain};
 
 fn driver(buffers: u32) -> EpollDriver {
     let options = DriverOptions::default().buffers(buffers).buffers_max(buffers).buffer_size(512);
@@ -14,6 +16,17 @@ fn driver(buffers: u32) -> EpollDriver {
 }
 
 /// A socket of the driver and its peer.
+/// A pair whose near end has this number, which no other test of the process comes near.
+fn pair_at(driver: &mut EpollDriver, number: i32) -> (Socket, UnixStream) {
+    let (near, far) = UnixStream::pair().expect("pair");
+    // SAFETY: no memory is passed; the number belongs to the caller.
+    let copy = unsafe { libc::dup3(near.as_raw_fd(), number, libc::O_CLOEXEC) };
+    assert_eq!(copy, number);
+    // SAFETY: the descriptor was just made and has no other owner.
+    let near = unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) };
+    (driver.sockets().adopt(near), far)
+}
+
 fn pair(driver: &mut EpollDriver) -> (Socket, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     (driver.sockets().adopt(ours.into()), theirs)
@@ -55,8 +68,8 @@ fn a_receive_that_meets_an_empty_pool_is_parked_without_spinning_and_served_firs
     assert_eq!(driver.counters.starved_receives.get(), 3, "counted once per parking");
 
     let mut held = Vec::new();
-    for expected in 0..3 {
-        driver.pool.put_back(taken[expected]);
+    for (expected, id) in taken[..3].iter().enumerate() {
+        driver.pool.put_back(*id);
         assert!(driver.has_work());
         held.append(&mut turn(&mut driver));
         let tokens: Vec<_> = held.iter().map(|completion| completion.token.0).collect();
@@ -117,7 +130,7 @@ fn a_short_pool_gives_each_connection_one_copy_a_turn() {
 #[test]
 fn an_event_for_a_closed_descriptor_does_not_reach_the_numbers_next_owner() {
     let mut driver = driver(4);
-    let (first, mut peer) = pair(&mut driver);
+    let (first, mut peer) = pair_at(&mut driver, 950);
     let key = driver.submit(Token(1), Op::Receive { socket: first });
     assert!(turn(&mut driver).is_empty());
     peer.write_all(b"old").expect("write");
@@ -127,7 +140,7 @@ fn an_event_for_a_closed_descriptor_does_not_reach_the_numbers_next_owner() {
     driver.tell_ended(&mut told);
     driver.close(first);
 
-    let (second, mut peer) = pair(&mut driver);
+    let (second, mut peer) = pair_at(&mut driver, 950);
     assert_eq!(second, first, "the number is used again");
     driver.submit(Token(2), Op::Receive { socket: second });
     assert!(turn(&mut driver).is_empty());
@@ -210,4 +223,28 @@ fn a_half_closed_peer_is_no_room_to_write() {
     let completions = turn(&mut driver);
     assert!(matches!(completions[..], [Completion { token: Token(2), outcome: Outcome::End, .. }]));
     assert!(!driver.peek());
+}
+
+#[test]
+fn an_event_from_before_the_connect_does_not_pass_for_a_connection() {
+    let mut driver = driver(4);
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("bind");
+    listener.listen(0).expect("listen");
+    let address = listener.local_addr().expect("address").as_socket().expect("tcp");
+    // The queue holds one; those after it wait for an answer that does not come.
+    let connect = |driver: &mut EpollDriver| {
+        let socket = driver.sockets().open(Domain::V4).expect("open");
+        driver.submit(Token(1), Op::Connect { socket, address: Address::Tcp(address) });
+        socket
+    };
+    let sockets: Vec<_> = (0..3).map(|_| connect(&mut driver)).collect();
+    turn(&mut driver);
+    let pending = driver.in_flight();
+    assert!(pending > 0, "three do not fit a queue of one");
+    let place = driver.sockets.table.place(sockets[2]);
+    let mut completions = Vec::new();
+    driver.handle_event(sys::epoll::WRITABLE, place.to_bits(), &mut completions);
+    assert!(completions.is_empty(), "{completions:?}");
+    assert_eq!(driver.in_flight(), pending);
 }

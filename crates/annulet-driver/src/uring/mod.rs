@@ -12,9 +12,9 @@
 //! reordered when that queue is short, and handlers never enter the kernel by way of it. A turn enters the kernel once;
 //! more often only where more was staged than the queue holds, or the completion queue overflowed.
 //!
-//! Two kinds of operation are not the kernel's: `Writable` is watched by an epoll instance inside the ring ([`watch`]),
-//! and signals are noted by a handler that wakes the driver. Sends, options and closing are direct calls: the kernel
-//! never holds memory to be sent.
+//! Some operations are not the ring's: `Writable` is watched by an epoll instance inside the ring ([`watch`]), signals
+//! are noted by a handler that wakes the driver, Unix sockets connect at once or not at all. Sends, options and closing
+//! are direct calls: the kernel never holds memory to be sent. No operation ever makes io_uring start a worker thread.
 //!
 //! # Invariants
 //!
@@ -119,6 +119,9 @@ impl UringDriver {
     /// queueful. True when the kernel took all it could be given; else the turn must not sleep.
     fn stage(&mut self, completions: &mut Vec<Completion>) -> io::Result<bool> {
         let mut left = self.operations.staged().len();
+        if left == 0 {
+            return Ok(true);
+        }
         loop {
             // SAFETY: R2: `Operations` keeps what its entries point to.
             left -= unsafe { self.ring.fill(self.operations.staged(), left) };
@@ -297,20 +300,21 @@ impl Driver for UringDriver {
         while self.in_flight() > 0 {
             self.operations.cancel_all();
             let until = deadline.min(sys::monotonic_now() + AGAIN);
-            while self.in_flight() > 0 && sys::monotonic_now() < until
-                || self.operations.has_work() && self.in_flight() > 0
-            {
+            loop {
+                let before = self.in_flight();
                 let result = self.turn(Wait::Until(Some(until)), &mut completions);
                 self.discard(&mut completions);
-                if result.is_err() {
+                // As long as it helps, time is no matter: none of these turns sleeps.
+                let helped = self.in_flight() < before;
+                if result.is_err() || self.in_flight() == 0 || !helped && self.now >= deadline {
                     return self.in_flight();
                 }
-            }
-            if sys::monotonic_now() >= deadline {
-                break;
+                if !helped && self.now >= until {
+                    break;
+                }
             }
         }
-        self.in_flight()
+        0
     }
 }
 

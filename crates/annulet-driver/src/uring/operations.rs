@@ -9,6 +9,7 @@
 //! | parked | receive, when no buffer was free | buffers are free | armed, for one buffer |
 //! | watched | writable | a report of the watch, or `cancel` | done |
 //! | active | signal | `cancel` | done |
+//! | ended | a connect of a Unix socket, whatever failed before it began | | done |
 //!
 //! An operation armed in the kernel stays in the table until its terminal completion (the one without `CQE_F_MORE`),
 //! whatever was asked of it; the others are ended here, by a completion made up on the spot.
@@ -24,7 +25,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 use io_uring::squeue;
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 
 use self::operation::{Connecting, Kind, Operation, Progress};
 use super::buffer_ring::BufferRing;
@@ -165,6 +166,11 @@ impl Operations {
 
     fn connect(&mut self, token: Token, socket: RawFd, address: &Address) -> Key {
         match sys::to_sockaddr(address) {
+            Ok(address) if address.is_unix() => {
+                let key = self.insert(token, Kind::Writable { socket });
+                self.end(key, connect_at_once(socket, &address));
+                key
+            }
             Ok(address) => {
                 let connection = Box::new(Connecting { socket, address });
                 let key = self.insert(token, Kind::Connect { connection, progress: Progress::Armed });
@@ -348,10 +354,30 @@ fn signal(token: Token, key: Key, number: i32) -> Completion {
 }
 
 fn is_unix(socket: RawFd) -> bool {
-    if socket < 0 {
-        return false;
+    on(socket, |socket| socket.domain()).is_ok_and(|domain| domain == socket2::Domain::UNIX)
+}
+
+/// Connects a Unix socket, which either succeeds at once or fails: with EAGAIN where the listener's queue is full
+/// (unix(7)). The ring would give that case to a kernel thread that waits, one for each.
+fn connect_at_once(socket: RawFd, address: &SockAddr) -> Outcome {
+    let result = on(socket, |socket| {
+        socket.set_nonblocking(true)?;
+        let result = socket.connect(address);
+        socket.set_nonblocking(false)?;
+        result
+    });
+    match result {
+        Ok(()) => Outcome::Connected,
+        Err(error) => Outcome::Failed(error),
     }
-    // SAFETY: not -1; the descriptor is open for the duration of the call, as its owner promises of every submission.
+}
+
+/// Runs `call` on a view of the socket that `socket2` can work on and that owns nothing.
+fn on<T>(socket: RawFd, call: impl FnOnce(&SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
+    if socket < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: not -1; the descriptor is open during the call, as whoever submits an operation on it promises.
     let descriptor = unsafe { BorrowedFd::borrow_raw(socket) };
-    SockRef::from(&descriptor).domain().is_ok_and(|domain| domain == socket2::Domain::UNIX)
+    call(&SockRef::from(&descriptor))
 }

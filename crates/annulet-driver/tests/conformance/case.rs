@@ -2,6 +2,7 @@
 
 use std::io::{IoSlice, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -181,9 +182,9 @@ impl Bench {
         turns
     }
 
-    /// True when an operation does not complete for a while.
-    pub(crate) fn is_quiet(&mut self, key: Key) -> bool {
-        self.idle();
+    /// True when an operation does not complete for a while. Counts the turns that took.
+    pub(crate) fn is_quiet(&mut self, key: Key, turns: &mut usize) -> bool {
+        *turns += self.idle();
         !self.waiting.iter().any(|completion| completion.key == key)
     }
 
@@ -211,6 +212,14 @@ impl Bench {
         (self.driver.sockets().adopt(ours.into()), peer)
     }
 
+    /// The same with Unix sockets. Their buffers make room only when the peer reads; those of TCP also when a delayed
+    /// acknowledgement or a larger window comes, a while after a send was refused.
+    pub(crate) fn unix_pair(&mut self) -> (Socket, UnixStream) {
+        let (ours, peer) = UnixStream::pair().expect("pair");
+        peer.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        (self.driver.sockets().adopt(ours.into()), peer)
+    }
+
     pub(crate) fn send_all(&mut self, socket: Socket, bytes: &[u8]) {
         let taken = self.driver.try_send(socket, &[IoSlice::new(bytes)]).expect("send");
         assert_eq!(taken, bytes.len(), "the send buffer is larger than that");
@@ -223,8 +232,10 @@ impl Bench {
         loop {
             match self.driver.try_send(socket, &[IoSlice::new(&block)]) {
                 Ok(taken) => total += taken,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return total,
-                Err(error) => panic!("{error}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                    return total;
+                }
             }
         }
     }

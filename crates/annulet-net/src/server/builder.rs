@@ -313,10 +313,7 @@ async fn start_on(handle: &Handle, id: ReactorId, bound: Bound, own: Own) -> io:
             Own::Duplicate(socket) => driver.sockets().duplicate(socket),
         });
         match socket {
-            Ok(socket) => {
-                reactor::start(reactor, bound, socket);
-                report.set(Ok(()));
-            }
+            Ok(socket) => report.set(reactor::start(reactor, bound, socket)),
             Err(error) => {
                 bound.control.leave(super::DrainReport::default());
                 report.set(Err(error));

@@ -54,7 +54,8 @@ impl Watch {
     fn failed(&self, error: &HandlerError) {
         self.0.local.counters.handlers_failed.increment();
         let number = self.0.number;
-        if error.connection_error().is_some_and(|error| error.is_peers()) {
+        if error.connection_error().is_some() {
+            // The peer's doing, a clock's or a drain's, each with its counter: nothing for the operator to mend.
             tracing::debug!(connection = number, %error, "connection ended");
         } else {
             tracing::warn!(connection = number, %error, "handler failed");

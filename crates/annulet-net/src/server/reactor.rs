@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -31,7 +33,16 @@ pub(crate) struct Bound {
 }
 
 /// Starts accepting from `socket` on this reactor.
-pub(crate) fn start(reactor: &Reactor, bound: Bound, socket: Socket) {
+///
+/// # Errors
+/// When making the handler panics.
+pub(crate) fn start(reactor: &Reactor, bound: Bound, socket: Socket) -> io::Result<()> {
+    let made = catch_unwind(AssertUnwindSafe(|| (bound.factory)(reactor)));
+    let Ok(service) = made else {
+        reactor.driver(|driver| driver.close(socket));
+        bound.control.leave(DrainReport::default());
+        return Err(io::Error::other("making the handler panicked"));
+    };
     let listener = Listener {
         local: Local::of(reactor),
         group: Group::new(
@@ -40,12 +51,13 @@ pub(crate) fn start(reactor: &Reactor, bound: Bound, socket: Socket) {
             Some((bound.listener, bound.address.clone())),
             Some(bound.budget.clone()),
         ),
-        service: (bound.factory)(reactor),
+        service,
         acceptor: AcceptorHandle::start(&Local::of(reactor), socket),
         opened: Cell::new(0),
         bound,
     };
     reactor.spawn_detached(listener.run());
+    Ok(())
 }
 
 struct Listener {

@@ -10,6 +10,8 @@ use crate::options::{Clock, Clocks};
 pub(super) struct Timing {
     /// What the running read (or linger) clock counts from.
     pub(super) since: Instant,
+    /// Since when the reader, which was waiting, has been busy with something else ([`Flag::PAUSED`]).
+    paused: Instant,
     /// When the current message began.
     message_since: Instant,
     timer: Option<TimerKey>,
@@ -25,7 +27,7 @@ pub(super) enum Phase {
 
 impl Timing {
     pub(super) fn starting(now: Instant) -> Self {
-        Self { since: now, message_since: now, timer: None, timer_at: now }
+        Self { since: now, paused: now, message_since: now, timer: None, timer_at: now }
     }
 }
 
@@ -33,8 +35,25 @@ impl State {
     #[inline]
     pub(super) fn bytes_came(&mut self, now: Instant) {
         self.timing.since = now;
+        self.flags.clear(Flag::PAUSED);
         if self.phase == Phase::Setup {
             self.phase = Phase::BetweenMessages;
+        }
+    }
+
+    /// The reader gave up its wait.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.flags.set(Flag::PAUSED);
+        self.timing.paused = now;
+    }
+
+    /// The reader waits (again): what it did meanwhile does not count.
+    #[inline]
+    pub(super) fn resume(&mut self, now: Instant) {
+        if self.flags.take(Flag::PAUSED) {
+            let pause = now - self.timing.paused;
+            self.timing.since += pause;
+            self.timing.message_since += pause;
         }
     }
 

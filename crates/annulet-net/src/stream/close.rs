@@ -21,6 +21,11 @@ impl Stream {
             state.life = Life::Closing;
             state.flags.set(Flag::WRITE_SHUT);
             self.send_at_turn_end(&mut state);
+            // A peer may read nothing before it has sent everything.
+            if state.receive == Receive::Idle && !state.flags.is(Flag::ENDED) && state.write_error().is_none()
+            {
+                self.arm_receive(&mut state);
+            }
         }
     }
 

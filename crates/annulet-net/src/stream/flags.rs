@@ -20,6 +20,8 @@ impl Flag {
     pub(super) const WRITE_SHUT: Self = Self(1 << 4);
     /// This side's FIN is out.
     pub(super) const FIN_SENT: Self = Self(1 << 5);
+    /// The reader gave up a wait, and the clocks stand still since.
+    pub(super) const PAUSED: Self = Self(1 << 6);
     /// Nothing more comes, or only what the kernel still has.
     pub(super) const INPUT_OVER: Self = Self(Self::ENDED.0 | Self::DRAINING.0);
 }

@@ -36,6 +36,20 @@ impl Stream {
         Poll::Pending
     }
 
+    /// True when the peer has ended and all it sent was received.
+    pub(crate) fn has_ended(&self) -> bool {
+        state_of(self).flags.is(Flag::ENDED)
+    }
+
+    /// The reader has given up its wait: the clocks stand still until it waits again.
+    #[cold]
+    pub(crate) fn stop_waiting(&self) {
+        let mut state = state_of(self);
+        if state.flags.take(Flag::READER_WAITING) {
+            state.pause(self.now());
+        }
+    }
+
     /// After a chunk was taken: the next one takes its place, and a receive that was stopped may go on.
     #[inline(never)]
     fn has_taken(&self, state: &mut State) {
@@ -82,6 +96,7 @@ impl Stream {
         if state.flags.take(Flag::READER_ACTIVE) {
             state.timing.since = self.now();
         }
+        state.resume(self.now());
         if state.counts_waiting(&self.group.clocks) {
             self.update_timer(state);
         }
@@ -92,12 +107,6 @@ impl Stream {
         state.life == Life::Open
             && !state.is_input_over()
             && state.unread_pinned() <= self.group.limits.unread_max / 2
-    }
-
-    /// True when [`poll_recv`](Self::poll_recv) would give bytes without waiting.
-    #[cfg(test)]
-    pub(crate) fn has_unread(&self) -> bool {
-        state_of(self).unread.is_some()
     }
 
     pub(super) fn arm_receive(&self, state: &mut State) {
@@ -128,7 +137,7 @@ impl Stream {
             }
             Outcome::Cancelled => {
                 // Why it was cancelled may have passed meanwhile; otherwise a draining reader looks for itself now.
-                if self.wants_input(state) {
+                if self.wants_input(state) || matches!(state.life, Life::Closing | Life::Lingering) {
                     self.arm_receive(state);
                 } else {
                     Self::wake_reader(state);

@@ -13,14 +13,16 @@ use crate::payload::Payload;
 
 /// Spare boxes and staging buffers kept per reactor.
 const SPARES_MAX: usize = 256;
-/// Staging buffers larger than this are not kept.
-const STAGING_KEPT_MAX: usize = 16 * 1024;
+/// Small writes are joined in staging buffers of this size; larger buffers are not kept.
+pub(super) const STAGING_MAX: usize = 16 * 1024;
 
 pub(crate) struct Local {
     pub(crate) reactor: Reactor,
     pub(crate) counters: Arc<NetCounters>,
     /// Streams that have something to send when the turn ends.
     outbox: RefCell<Vec<Staged>>,
+    /// Boxed, for that is how a stream holds them.
+    #[allow(clippy::vec_box)]
     spare_buffers: RefCell<Vec<Box<Buffers>>>,
     spare_staging: RefCell<Vec<Vec<u8>>>,
 }
@@ -106,7 +108,7 @@ impl Local {
     #[inline(never)]
     pub(super) fn recycle(&self, payload: Option<Payload>) {
         if let Some(Payload::Vec { mut bytes, .. }) = payload
-            && bytes.capacity() <= STAGING_KEPT_MAX
+            && bytes.capacity() <= STAGING_MAX
         {
             let mut spare = self.spare_staging.borrow_mut();
             if spare.len() < SPARES_MAX {

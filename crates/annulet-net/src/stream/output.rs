@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use annulet_driver::{Op, Outcome};
 
-use super::{Flag, Life, State, Stream, WRITABLE, state_of, submit};
+use super::local::STAGING_MAX;
+use super::{Flag, Life, State, Stream, Trouble, WRITABLE, state_of, submit};
 use crate::error::Error;
 use crate::payload::Payload;
 
@@ -88,8 +89,10 @@ impl Stream {
 
     /// Copies `bytes` behind what was staged last, if that can grow.
     fn append(&self, state: &mut State, bytes: &[u8]) -> bool {
+        // Only up to a length: what was sent from the front of a buffer is freed with the buffer, and a peer that is
+        // always a little behind would otherwise have one buffer grow with everything ever written to it.
         let extend = |last: Option<&mut Payload>| match last {
-            Some(Payload::Vec { bytes: staging, .. }) => {
+            Some(Payload::Vec { bytes: staging, .. }) if staging.len() + bytes.len() <= STAGING_MAX => {
                 staging.extend_from_slice(bytes);
                 true
             }
@@ -118,13 +121,17 @@ impl Stream {
         Ok(())
     }
 
-    fn stage_payload(self: &Rc<Self>, state: &mut State, payload: Payload) {
+    fn stage_payload(self: &Rc<Self>, state: &mut State, mut payload: Payload) {
         if state.outbox.is_none() && state.buffers.is_none() {
             state.outbox = Some(self.local.post(self, Some(payload)));
             return;
         }
         let first = state.outbox.and_then(|place| self.local.with_posted(place, Option::take));
         let buffers = self.buffers(state);
+        if buffers.writable.is_some() {
+            // It gets no attempt of its own before the peer takes what is queued, which may be long.
+            payload.unpin();
+        }
         for payload in first.into_iter().chain([payload]) {
             buffers.unsent_bytes += payload.len();
             buffers.unsent.push_back(payload);
@@ -343,6 +350,10 @@ impl Stream {
     /// The connection is broken: both directions learn it, what was not sent is counted.
     pub(super) fn fail(&self, state: &mut State, error: Error) {
         let trouble = state.trouble();
+        // The same reset tells a send EPIPE when the receive took it first, whichever of them is heard of first.
+        if error == Error::Reset && trouble.write == Some(Error::BrokenPipe) {
+            *trouble = Trouble { read: Some(error), write: Some(error) };
+        }
         trouble.read.get_or_insert(error);
         trouble.write.get_or_insert(error);
         let undelivered = self.unsent_bytes(state);

@@ -314,7 +314,7 @@ fn no_thread_at_all_is_an_error_and_too_few_are_not() {
     fn refuse(_: Arc<Shared>, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::WouldBlock.into())
     }
-    let mut pool = BlockingPool::with_start_thread(limits(4, 1), refuse);
+    let mut pool = BlockingPool::with_start_thread(limits(4, 1), Vec::new(), refuse);
     let error = pool.spawn(Box::new(|| {})).unwrap_err();
     assert!(
         matches!(&error, BlockingError::ThreadStart(source) if source.kind() == io::ErrorKind::WouldBlock)

@@ -65,6 +65,8 @@ impl Builder {
         let cpus = available_cpus();
         let count = self.reactors.unwrap_or(cpus.len().max(1) as u32);
         let cpu_of = |id: u32| self.pin.then(|| cpus.get(id as usize % cpus.len().max(1)).copied()).flatten();
+        // What pinning takes from this thread is given back when the runtime goes.
+        let unpinned = if self.pin { cpus.clone() } else { Vec::new() };
         let main = open(ReactorId(0), &selection, self.park, cpu_of(0))?;
         let mut reactors = vec![Remote::of(&main)];
         let mut workers = Vec::new();
@@ -75,12 +77,12 @@ impl Builder {
         }
         let handle = Handle(std::sync::Arc::new(Shared {
             reactors,
-            blocking: BlockingPool::new(BlockingLimits::default()),
+            blocking: BlockingPool::on_cpus(BlockingLimits::default(), unpinned.clone()),
             selection,
             stopping: false.into(),
             failure: std::sync::OnceLock::new(),
         }));
-        Ok(Runtime { main, handle, workers })
+        Ok(Runtime { main, handle, workers, unpinned })
     }
 }
 

@@ -6,6 +6,16 @@
 mod support;
 
 mod cancellation;
+mod clocks;
+mod closing;
+mod drain;
 mod echo;
+mod ecosystem;
+mod limits;
 mod memory;
+mod options;
 mod pool;
+mod runtime;
+mod server;
+mod steady;
+mod tasks;

@@ -34,6 +34,7 @@
 
 mod client;
 mod gate;
+pub(crate) mod helper;
 mod isolate;
 mod pattern;
 mod process;
@@ -44,7 +45,7 @@ pub(crate) use gate::{Gate, until};
 pub(crate) use isolate::{each_driver_alone, isolated, isolated_under};
 pub(crate) use pattern::Pattern;
 pub(crate) use process::{descriptors, resident, threads};
-pub(crate) use thread::{Thread, thread};
+pub(crate) use thread::thread;
 
 use std::net::SocketAddr;
 use std::time::Duration;

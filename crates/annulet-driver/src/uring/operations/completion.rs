@@ -90,7 +90,7 @@ impl Operations {
     }
 
     /// A completion of one of the driver's own operations, or of a slot's former tenant.
-    #[cold]
+    #[inline(never)]
     fn complete_other(&mut self, key: Key, result: i32, flags: u32, completions: &mut Vec<Completion>) {
         let has_ended = !cqueue::more(flags);
         match key {

@@ -1,0 +1,61 @@
+//! The counters on stdout.
+
+use std::collections::BTreeSet;
+
+use crate::client::converse;
+use crate::drivers::on_each_driver;
+use crate::process::Server;
+
+/// The names of the tables in `docs/counters.md`.
+fn documented() -> BTreeSet<String> {
+    let text = include_str!("../../../../docs/counters.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    rows.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn sigusr1_prints_exactly_the_documented_counters() {
+    on_each_driver(|driver| {
+        let mut server = Server::start_on(driver, &["echo"]);
+        converse(server.address(), b"hello", b"hello");
+        server.await_counter("connections_closed", 1);
+        let counters = server.counters();
+        let names: BTreeSet<String> = counters.keys().cloned().collect();
+        assert_eq!(names, documented());
+        assert_eq!(counters["connections_opened"], 1);
+        assert_eq!(counters["connections_open"], 0);
+        assert_eq!(counters["bytes_received"], 5);
+        assert_eq!(counters["bytes_sent"], 5);
+        assert_eq!(counters["log_lines_dropped"], 0);
+        let finished = server.stop();
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""));
+    });
+}
+
+#[test]
+fn stats_at_exit_prints_them_at_the_end() {
+    on_each_driver(|driver| {
+        let server = Server::start_on(driver, &["echo", "--stats-at-exit"]);
+        converse(server.address(), b"hello", b"hello");
+        let finished = server.stop();
+        assert_eq!(finished.code, Some(0));
+        let counters: serde_json::Value = serde_json::from_str(&finished.stdout).expect(&finished.stdout);
+        assert_eq!(counters["connections_opened"], 1);
+        assert_eq!(counters["connections_closed"], 1);
+        assert_eq!(counters["bytes_sent"], 5);
+    });
+}
+
+#[test]
+fn nobody_reading_stdout_is_no_failure() {
+    let mut server = Server::start(&["echo", "--stats-at-exit"]);
+    server.close_stdout();
+    // The first line may still find the pipe's reader; the others cannot.
+    for _ in 0..3 {
+        server.signal("USR1");
+        converse(server.address(), b"still serving", b"still serving");
+    }
+    let finished = server.stop();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+}

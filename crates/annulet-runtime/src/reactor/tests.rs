@@ -1,0 +1,306 @@
+//! The reactor against a script: turns, budgets, timers and tasks without a kernel and without real time.
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use annulet_driver::scripted::{Script, ScriptedDriver};
+
+use super::*;
+use crate::time::{interval, sleep, timeout};
+use crate::yield_now;
+
+fn reactor() -> (Reactor, Script) {
+    let (driver, script) = ScriptedDriver::new();
+    (Reactor::new(ReactorId(0), Box::new(driver), Park::Block), script)
+}
+
+/// A reactor whose sleeps end at once, for tests that wait for nothing.
+fn restless() -> Reactor {
+    let (reactor, script) = reactor();
+    let inbox = reactor.inbox().clone();
+    script.when_idle(move |_| inbox.ring());
+    reactor
+}
+
+fn turns(reactor: &Reactor, count: u32) {
+    (0..count).for_each(|_| reactor.turn().expect("turn"));
+}
+
+type Log<T> = Rc<RefCell<Vec<T>>>;
+
+#[test]
+fn tasks_run_in_the_order_they_were_woken() {
+    let (reactor, _script) = reactor();
+    let log: Log<u32> = Rc::default();
+    for n in 0..10 {
+        let log = log.clone();
+        reactor.spawn_detached(async move { log.borrow_mut().push(n) });
+    }
+    turns(&reactor, 1);
+    assert_eq!(*log.borrow(), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_task_woken_twice_runs_once() {
+    let (reactor, _script) = reactor();
+    let polls = Rc::new(Cell::new(0));
+    let counted = polls.clone();
+    reactor.spawn_detached(poll_fn(move |cx| {
+        counted.set(counted.get() + 1);
+        if counted.get() == 1 {
+            cx.waker().wake_by_ref();
+            cx.waker().wake_by_ref();
+        }
+        Poll::<()>::Pending
+    }));
+    turns(&reactor, 1);
+    assert_eq!(polls.get(), 2);
+}
+
+#[test]
+fn tasks_that_never_wait_do_not_keep_the_turn_from_ending() {
+    let (reactor, _script) = reactor();
+    reactor.spawn_detached(async {
+        loop {
+            yield_now().await;
+        }
+    });
+    turns(&reactor, 3);
+    assert_eq!(reactor.counters().budget_exhausted.get(), 3);
+    assert_eq!(reactor.counters().tasks_polled.get(), u64::from(3 * TASKS_PER_TURN_MAX));
+}
+
+#[test]
+fn slow_tasks_end_the_turn_by_time() {
+    let (reactor, script) = reactor();
+    script.set_clock_step(Duration::from_millis(1));
+    for _ in 0..1000 {
+        reactor.spawn_detached(async {});
+    }
+    script.advance(TASK_TIME_PER_TURN_MAX);
+    turns(&reactor, 1);
+    assert!(reactor.counters().tasks_polled.get() < 1000);
+}
+
+#[test]
+fn an_operation_that_is_always_ready_yields_when_its_budget_is_used_up() {
+    let (reactor, _script) = reactor();
+    let taken = Rc::new(Cell::new(0_u32));
+    let counted = taken.clone();
+    let inner = reactor.clone();
+    reactor.spawn_detached(poll_fn(move |cx| {
+        while inner.poll_budget(cx).is_ready() {
+            counted.set(counted.get() + 1);
+        }
+        if counted.get() >= 3 * OPERATIONS_PER_POLL_MAX { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    let others = Rc::new(Cell::new(false));
+    let ran = others.clone();
+    reactor.spawn_detached(async move { ran.set(true) });
+    turns(&reactor, 1);
+    assert_eq!(taken.get(), 3 * OPERATIONS_PER_POLL_MAX);
+    assert!(others.get());
+}
+
+#[test]
+fn timers_fire_in_order_and_never_early() {
+    let (reactor, script) = reactor();
+    let log: Log<(u64, Instant)> = Rc::default();
+    let start = reactor.now();
+    for milliseconds in [30, 10, 20, 0] {
+        let log = log.clone();
+        let nap = reactor.enter(|| sleep(Duration::from_millis(milliseconds)));
+        reactor.spawn_detached(async move {
+            nap.await;
+            log.borrow_mut().push((milliseconds, crate::time::now()));
+        });
+    }
+    turns(&reactor, 4);
+    assert_eq!(log.borrow().iter().map(|(ms, _)| *ms).collect::<Vec<_>>(), [0, 10, 20, 30]);
+    for (milliseconds, fired) in log.borrow().iter() {
+        assert!(*fired - start >= Duration::from_millis(*milliseconds));
+        assert!(*fired - start <= Duration::from_millis(*milliseconds + 1));
+    }
+    assert_eq!(script.clock(), reactor.now(), "the clock jumped from deadline to deadline");
+}
+
+#[test]
+fn a_dropped_sleep_disarms_its_timer() {
+    let (reactor, _script) = reactor();
+    let nap = reactor.enter(|| sleep(Duration::from_secs(5)));
+    let task = reactor.spawn_local(async move {
+        let mut nap = nap;
+        poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut nap).poll(cx))).await.is_pending()
+    });
+    turns(&reactor, 1);
+    assert!(task.is_finished());
+    assert!(reactor.core().timers.borrow().is_empty());
+}
+
+#[test]
+fn a_timeout_prefers_the_output_to_the_clock() {
+    let (reactor, _script) = reactor();
+    let log: Log<bool> = Rc::default();
+    let notes = log.clone();
+    reactor.spawn_detached(async move {
+        let late = timeout(Duration::from_secs(1), pending::<()>()).await.is_err();
+        let ready = timeout(Duration::ZERO, async {}).await.is_ok();
+        notes.borrow_mut().extend([late, ready]);
+    });
+    turns(&reactor, 2);
+    assert_eq!(*log.borrow(), [true, true]);
+}
+
+#[test]
+fn an_interval_ticks_at_its_period() {
+    let (reactor, script) = reactor();
+    let ticks: Log<Instant> = Rc::default();
+    let notes = ticks.clone();
+    reactor.spawn_detached(async move {
+        let mut interval = interval(Duration::from_millis(10));
+        for _ in 0..4 {
+            let due = interval.tick().await;
+            notes.borrow_mut().push(due);
+        }
+    });
+    turns(&reactor, 4);
+    let ticks = ticks.borrow();
+    assert!(ticks.windows(2).all(|pair| pair[1] - pair[0] == Duration::from_millis(10)), "{ticks:?}");
+    assert!(script.clock() >= ticks[3]);
+}
+
+#[test]
+fn a_handle_gives_output_panic_or_cancellation() {
+    let reactor = restless();
+    let output = reactor.spawn_local(async { 7 });
+    let panics = reactor.spawn_local(async { panic!("on purpose") });
+    let aborted = reactor.spawn_local(pending::<()>());
+    aborted.abort();
+    let log: Log<String> = Rc::default();
+    let notes = log.clone();
+    reactor.spawn_detached(async move {
+        let (output, panic, aborted) = (output.await, panics.await, aborted.await);
+        let panic: Result<(), _> = panic;
+        notes.borrow_mut().push(format!("{output:?} {panic:?} {aborted:?}"));
+    });
+    turns(&reactor, 2);
+    assert_eq!(
+        *log.borrow(),
+        [r#"Ok(7) Err(JoinError::Panic("on purpose")) Err(JoinError::Cancelled)"#.to_owned()]
+    );
+    assert_eq!(reactor.counters().tasks_live.get(), 0);
+    assert_eq!(reactor.counters().tasks_panicked.get(), 1);
+}
+
+#[test]
+fn a_dropped_handle_detaches_and_an_abort_after_the_end_changes_nothing() {
+    let reactor = restless();
+    let done = Rc::new(Cell::new(false));
+    let set = done.clone();
+    drop(reactor.spawn_local(async move {
+        yield_now().await;
+        set.set(true);
+    }));
+    let ended = reactor.spawn_local(async { 1 });
+    turns(&reactor, 2);
+    assert!(done.get());
+    ended.abort();
+    let value = Rc::new(Cell::new(0));
+    let got = value.clone();
+    reactor.spawn_detached(async move { got.set(ended.await.expect("it had ended")) });
+    turns(&reactor, 1);
+    assert_eq!(value.get(), 1);
+}
+
+#[test]
+fn a_wake_from_another_thread_is_taken_in() {
+    let reactor = restless();
+    let (tell, told) = std::sync::mpsc::channel::<Waker>();
+    let finished = Rc::new(Cell::new(false));
+    let set = finished.clone();
+    let mut polled = false;
+    reactor.spawn_detached(poll_fn(move |cx| {
+        if std::mem::replace(&mut polled, true) {
+            set.set(true);
+            return Poll::Ready(());
+        }
+        tell.send(cx.waker().clone()).expect("the thread waits");
+        Poll::Pending
+    }));
+    turns(&reactor, 1);
+    std::thread::spawn(move || told.recv().expect("a waker").wake()).join().expect("thread");
+    assert!(reactor.inbox().has_work());
+    turns(&reactor, 1);
+    assert!(finished.get());
+}
+
+#[test]
+fn messages_run_on_the_reactor_in_order_and_are_bounded() {
+    let reactor = restless();
+    let inbox = reactor.inbox().clone();
+    let (tell, told) = std::sync::mpsc::channel();
+    for n in 0..3 {
+        let tell = tell.clone();
+        inbox.push_message(Box::new(move |_| tell.send(n).expect("the test listens"))).expect("room");
+    }
+    turns(&reactor, 1);
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    let refused = (0..=crate::inbox::MESSAGES_MAX).filter(|_| inbox.push_message(Box::new(|_| ())).is_err());
+    assert_eq!(refused.count(), 1);
+    reactor.shut_down(Duration::ZERO);
+    assert_eq!(inbox.push_message(Box::new(|_| ())), Err(crate::SendError::Closed));
+}
+
+#[test]
+fn a_reactor_that_ends_drops_every_task_even_those_spawned_by_destructors() {
+    struct SpawnsWhenDropped(Rc<Cell<u32>>);
+    impl Drop for SpawnsWhenDropped {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+            if self.0.get() == 1 {
+                let other = SpawnsWhenDropped(self.0.clone());
+                Reactor::current().spawn_detached(async move {
+                    let _other = other;
+                    pending::<()>().await;
+                });
+            }
+        }
+    }
+    let (reactor, _script) = reactor();
+    let dropped = Rc::new(Cell::new(0));
+    let guard = SpawnsWhenDropped(dropped.clone());
+    reactor.spawn_detached(async move {
+        let _guard = guard;
+        pending::<()>().await;
+    });
+    turns(&reactor, 1);
+    let report = reactor.shut_down(Duration::ZERO);
+    assert_eq!(dropped.get(), 2);
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_waker_that_outlives_its_reactor_does_nothing() {
+    let (reactor, _script) = reactor();
+    let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
+    let keep = kept.clone();
+    reactor.spawn_detached(poll_fn(move |cx| {
+        keep.borrow_mut().replace(cx.waker().clone());
+        Poll::<()>::Pending
+    }));
+    turns(&reactor, 1);
+    assert!(reactor.shut_down(Duration::ZERO).is_clean());
+    kept.take().expect("polled").wake();
+}
+
+#[test]
+fn a_stalled_turn_is_counted() {
+    let (reactor, script) = reactor();
+    let slow = script.clone();
+    reactor.spawn_detached(async move { slow.advance(STALL) });
+    turns(&reactor, 1);
+    assert_eq!(reactor.counters().stalls.get(), 1);
+}

@@ -1,0 +1,44 @@
+//! A TCP proxy: connections to one address go on to another.
+//!
+//! ```sh
+//! cargo run --release -p annulet-examples --example proxy -- 127.0.0.1:7001 127.0.0.1:7000
+//! ```
+//!
+//! A slow reader on either side slows the other side down, so a connection never takes more than its limits of memory. An
+//! end in one direction is passed on, and the other direction goes on.
+
+use std::env;
+
+use annulet::net::{ReadHalf, WriteHalf};
+use annulet::{Connection, Error, HandlerResult, ServeError, connect, spawn_local};
+
+fn main() -> Result<(), ServeError> {
+    let listen = env::args().nth(1).unwrap_or("127.0.0.1:7001".into());
+    let target = env::args().nth(2).unwrap_or("127.0.0.1:7000".into());
+    println!("{listen} goes to {target}");
+    // Each reactor gets a copy of the handler, and with it of what it captured.
+    annulet::serve(&listen, async move |client| proxy(client, &target).await)
+}
+
+async fn proxy(client: Connection, target: &str) -> HandlerResult {
+    let server = connect(target).await?;
+    // Two halves can be used by two tasks. Both run on this reactor, so nothing has to be `Send`.
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let back = spawn_local(forward(from_server, to_client));
+    let there = forward(from_client, to_server).await;
+    if there.is_err() {
+        // Whoever asked is gone: so is the interest in the answer.
+        back.abort();
+    }
+    back.await??;
+    Ok(there?)
+}
+
+async fn forward(mut from: ReadHalf, mut to: WriteHalf) -> Result<(), Error> {
+    while let Some(chunk) = from.recv().await? {
+        // The received buffer itself is sent on, without a copy.
+        to.send(chunk).await?;
+    }
+    to.shutdown().await
+}
