@@ -11,26 +11,31 @@ pub struct Counter(AtomicU64);
 
 impl Counter {
     /// Adds one.
+    #[inline]
     pub fn increment(&self) {
         self.add(1);
     }
 
     /// Adds `count`.
+    #[inline]
     pub fn add(&self, count: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
     /// Takes `count` away: for gauges.
+    #[inline]
     pub fn subtract(&self, count: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(count), Ordering::Relaxed);
     }
 
     /// Sets a gauge.
+    #[inline]
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
     /// The value.
+    #[inline]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -11,7 +11,8 @@
 //!                                             lease dropped (exactly once)
 //! ```
 //!
-//! On io_uring "with kernel" is the provided-buffer ring; on epoll it is the moment of the `recv` call.
+//! On io_uring "with kernel" is the provided-buffer ring. On epoll it is the moment of the `recv` call, during which
+//! nobody else can ask, so the buffer goes from free to leased in one step ([`BufferPool::fill_first`]).
 //!
 //! # Progress guarantee
 //!
@@ -27,11 +28,13 @@
 //! - **P2** Buffer `id` is the `buffer_size` bytes at `id * buffer_size`; ids are below `buffers_max`, so a buffer
 //!   lies within the region.
 //! - **P3** A buffer is in exactly one state. Only a `Leased` buffer is read or written from here, and only through
-//!   its one lease; the kernel writes only buffers that are `WithKernel`.
+//!   its one lease; the kernel writes only buffers that are `WithKernel`, and within [`BufferPool::fill_first`] the
+//!   first free one, which nobody can take meanwhile.
 //! - **P4** Pool and leases stay on one thread (`Rc`).
 //! - **P5** Every byte of the region was initialised by the zeroing map, so reading any of it is defined.
+//! - **P6** A lease's bytes lie within its buffer: `start <= end <= buffer_size`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -51,13 +54,22 @@ const HEAP_OVERHEAD: usize = 96;
 /// Number of a buffer within its pool.
 pub(crate) type BufferId = u16;
 
+/// State of one buffer. Free buffers form a list, the one returned last in front: the state of each is the number of
+/// the next, or [`State::LAST`]. So a transition reads and writes one entry, and the list needs no memory of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+struct State(u16);
+
+impl State {
     /// Not yet part of the pool.
-    Unused,
-    Free,
-    WithKernel,
-    Leased,
+    const UNUSED: Self = Self(u16::MAX);
+    const LEASED: Self = Self(u16::MAX - 1);
+    const WITH_KERNEL: Self = Self(u16::MAX - 2);
+    /// Free, and the last of the list.
+    const LAST: Self = Self(u16::MAX - 3);
+
+    const fn is_free(self) -> bool {
+        self.0 <= Self::LAST.0
+    }
 }
 
 /// A reactor's receive buffers. Cloning gives another handle on the same pool.
@@ -72,7 +84,9 @@ struct Shared {
     leased: Cell<u32>,
     /// Leases beyond which the pool grows or, full-grown, copies.
     leased_max: Cell<u32>,
-    free: RefCell<Vec<BufferId>>,
+    with_kernel: Cell<u32>,
+    /// The first free buffer, as if it were the next of another.
+    free: Cell<State>,
     /// One per buffer the pool may ever have.
     states: Box<[Cell<State>]>,
     counters: Arc<DriverCounters>,
@@ -121,8 +135,9 @@ impl BufferPool {
             total: Cell::new(0),
             leased: Cell::new(0),
             leased_max: Cell::new(0),
-            free: RefCell::new(Vec::new()),
-            states: vec![Cell::new(State::Unused); buffers_max as usize].into_boxed_slice(),
+            with_kernel: Cell::new(0),
+            free: Cell::new(State::LAST),
+            states: vec![Cell::new(State::UNUSED); buffers_max as usize].into_boxed_slice(),
             counters,
         }));
         pool.add(buffers);
@@ -147,9 +162,9 @@ impl BufferPool {
     /// How many buffers are in which state.
     pub fn usage(&self) -> PoolUsage {
         let shared = &self.0;
-        let (total, leased, free) =
-            (shared.total.get(), shared.leased.get(), shared.free.borrow().len() as u32);
-        PoolUsage { total, with_kernel: total - leased - free, leased, free }
+        let (total, with_kernel, leased) =
+            (shared.total.get(), shared.with_kernel.get(), shared.leased.get());
+        PoolUsage { total, with_kernel, leased, free: total - with_kernel - leased }
     }
 
     /// Writes the usage gauges into the counters. Called once per turn, and before they are read.
@@ -163,6 +178,7 @@ impl BufferPool {
     }
 
     /// Doubles the pool, up to its maximum; false when it is there already.
+    #[cold]
     pub(crate) fn grow(&self) -> bool {
         let total = self.0.total.get();
         let grown = (total * 2).min(self.0.buffers_max);
@@ -181,21 +197,20 @@ impl BufferPool {
         shared.leased_max.set(total + count - self.reserve());
         // Backwards, so that the lowest id is on top: a lightly used pool touches few pages.
         for id in (total..total + count).rev() {
-            self.set_state(id as BufferId, State::Unused, State::Free);
-            shared.free.borrow_mut().push(id as BufferId);
+            shared.release(id as BufferId, State::UNUSED);
         }
     }
 
     /// Takes a free buffer for the kernel to fill (the one returned last).
     pub(crate) fn take(&self) -> Option<BufferId> {
-        let id = self.0.free.borrow_mut().pop()?;
-        self.set_state(id, State::Free, State::WithKernel);
+        let id = self.0.claim(State::WITH_KERNEL)?;
+        self.0.with_kernel.set(self.0.with_kernel.get() + 1);
         Some(id)
     }
 
     /// True when [`take`](Self::take) would give a buffer.
     pub(crate) fn has_free(&self) -> bool {
-        !self.0.free.borrow().is_empty()
+        self.0.free.get() != State::LAST
     }
 
     /// Where a buffer lies. The kernel may write there while the buffer is `WithKernel`.
@@ -205,27 +220,83 @@ impl BufferPool {
         unsafe { self.0.base.as_ptr().add(id as usize * self.0.buffer_size as usize) }
     }
 
+    /// Has `fill` write to the front of the first free buffer and say how much. The buffer stays free; what was written
+    /// is handed out by [`lease_filled`](Self::lease_filled) or [`copy_filled`](Self::copy_filled), called next. `None`,
+    /// without having called it, when no buffer is free.
+    ///
+    /// `fill` gets the buffer's address and length, and may write there until it returns.
+    #[inline]
+    pub(crate) fn fill_first<E>(
+        &self,
+        fill: impl FnOnce(*mut u8, usize) -> Result<usize, E>,
+    ) -> Option<Result<Filled, E>> {
+        let State(id) = self.0.free.get();
+        if State(id) == State::LAST {
+            return None;
+        }
+        Some(fill(self.address(id), self.0.buffer_size as usize).map(|length| Filled { id, length }))
+    }
+
+    /// True when one more lease would take the reserve. Grows the pool first, if it may grow.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.0.leased.get() >= self.0.leased_max.get() && !self.grow()
+    }
+
+    /// Leases what [`fill_first`](Self::fill_first) wrote. Not while the pool [is short](Self::is_short).
+    ///
+    /// # Panics
+    /// When the pool was used since, or more than a buffer was written: the driver is broken.
+    #[inline]
+    pub(crate) fn lease_filled(&self, filled: Filled) -> Chunk {
+        let claimed = self.0.claim(State::LEASED);
+        assert!(claimed == Some(filled.id), "the pool was used between filling and leasing");
+        self.lease(filled.id, filled.length)
+    }
+
+    /// Copies what [`fill_first`](Self::fill_first) wrote; the buffer stays free.
+    ///
+    /// # Panics
+    /// As for [`lease_filled`](Self::lease_filled).
+    #[cold]
+    pub(crate) fn copy_filled(&self, filled: Filled) -> Chunk {
+        self.0.counters.pressure_copies.increment();
+        self.lease_filled(filled).into_heap()
+    }
+
     /// Hands out what the kernel wrote to the front of `id`: as a lease, or as a copy when a lease would take the
     /// reserve.
     ///
     /// # Panics
     /// When `length` is more than a buffer or the buffer was not with the kernel: the driver is broken.
     pub(crate) fn deliver(&self, id: BufferId, length: usize) -> Chunk {
-        assert!(length <= self.0.buffer_size as usize, "kernel filled {length} bytes of a smaller buffer");
-        let shared = &self.0;
-        self.set_state(id, State::WithKernel, State::Leased);
-        let leased = shared.leased.get() + 1;
-        shared.leased.set(leased);
-        let chunk = Chunk(Repr::Lease(Lease { pool: shared.clone(), id, start: 0, end: length as u16 }));
-        if leased > shared.leased_max.get() { self.spare_the_reserve(chunk) } else { chunk }
+        let shared = &*self.0;
+        shared.expect(id, State::WITH_KERNEL);
+        shared.states[id as usize].set(State::LEASED);
+        shared.with_kernel.set(shared.with_kernel.get() - 1);
+        let is_short = self.is_short();
+        let chunk = self.lease(id, length);
+        if is_short { self.spare_the_reserve(chunk) } else { chunk }
     }
 
-    /// A chunk whose lease would take the reserve: after growth it may, else it is copied.
+    /// The lease on a buffer that has become `Leased`.
+    #[inline]
+    fn lease(&self, id: BufferId, length: usize) -> Chunk {
+        let shared = &*self.0;
+        assert!(length <= shared.buffer_size as usize, "kernel filled {length} bytes of a smaller buffer");
+        shared.leased.set(shared.leased.get() + 1);
+        Chunk(Repr::Lease(Lease {
+            pool: self.0.clone(),
+            id,
+            start: 0,
+            end: length as u16,
+            _niche: Niche::Lease,
+        }))
+    }
+
+    /// A copy of a chunk whose lease would take the reserve.
     #[cold]
     fn spare_the_reserve(&self, chunk: Chunk) -> Chunk {
-        if self.grow() {
-            return chunk;
-        }
         self.0.counters.pressure_copies.increment();
         chunk.into_heap()
     }
@@ -241,20 +312,50 @@ impl BufferPool {
 
     /// Gives back a buffer that came back from the kernel without bytes.
     pub(crate) fn put_back(&self, id: BufferId) {
-        self.set_state(id, State::WithKernel, State::Free);
-        self.0.free.borrow_mut().push(id);
+        self.0.release(id, State::WITH_KERNEL);
+        self.0.with_kernel.set(self.0.with_kernel.get() - 1);
     }
+}
 
-    fn set_state(&self, id: BufferId, from: State, to: State) {
-        self.0.set_state(id, from, to);
+/// What [`BufferPool::fill_first`] wrote.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    id: BufferId,
+    length: usize,
+}
+
+impl Filled {
+    /// How many bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.length
     }
 }
 
 impl Shared {
-    fn set_state(&self, id: BufferId, from: State, to: State) {
-        let state = &self.states[id as usize];
-        assert!(state.get() == from, "buffer {id} is to become {to:?}");
-        state.set(to);
+    /// Takes the first buffer off the free list.
+    #[inline]
+    fn claim(&self, to: State) -> Option<BufferId> {
+        let first = self.free.get();
+        if first == State::LAST {
+            return None;
+        }
+        let state = &self.states[first.0 as usize];
+        assert!(state.get().is_free(), "buffer {} is on the free list", first.0);
+        self.free.set(state.replace(to));
+        Some(first.0)
+    }
+
+    /// Puts a buffer in front of the free list.
+    #[inline]
+    fn release(&self, id: BufferId, from: State) {
+        self.expect(id, from);
+        self.states[id as usize].set(self.free.replace(State(id)));
+    }
+
+    #[inline]
+    fn expect(&self, id: BufferId, expected: State) {
+        let state = self.states[id as usize].get();
+        assert!(state == expected, "buffer {id} is {state:?}, not {expected:?}");
     }
 }
 
@@ -273,33 +374,51 @@ struct Lease {
     id: BufferId,
     start: u16,
     end: u16,
+    _niche: Niche,
+}
+
+/// One value out of 256: the other 255 tell what else a [`Chunk`], and whatever encloses one, may be. So an
+/// `Option<Chunk>` or a `Result<Option<Chunk>, _>` is no larger than a chunk.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Niche {
+    Lease,
 }
 
 impl Lease {
+    #[inline]
+    fn address(&self) -> *mut u8 {
+        let offset = self.id as usize * self.pool.buffer_size as usize;
+        // SAFETY: P2 places the buffer within the region.
+        unsafe { self.pool.base.as_ptr().add(offset) }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.end as usize - self.start as usize
+    }
+
+    #[inline]
     fn bytes(&self) -> &[u8] {
-        let size = self.pool.buffer_size as usize;
-        // SAFETY: P2 places the buffer within the region, P3 makes this lease its only user, P5 initialised it.
-        let buffer =
-            unsafe { std::slice::from_raw_parts(self.pool.base.as_ptr().add(self.id as usize * size), size) };
-        &buffer[self.start as usize..self.end as usize]
+        // SAFETY: P6 keeps the range within the buffer, P3 makes this lease its only user, P5 initialised it.
+        unsafe { std::slice::from_raw_parts(self.address().add(self.start as usize), self.len()) }
     }
 
     /// The whole buffer.
     fn buffer_mut(&mut self) -> &mut [u8] {
-        let size = self.pool.buffer_size as usize;
         // SAFETY: as in `bytes`; `&mut self` makes the access exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.pool.base.as_ptr().add(self.id as usize * size), size) }
+        unsafe { std::slice::from_raw_parts_mut(self.address(), self.pool.buffer_size as usize) }
     }
 }
 
 impl Drop for Lease {
+    #[inline]
     fn drop(&mut self) {
         if cfg!(debug_assertions) {
             self.buffer_mut().fill(POISON);
         }
         self.pool.leased.set(self.pool.leased.get() - 1);
-        self.pool.set_state(self.id, State::Leased, State::Free);
-        self.pool.free.borrow_mut().push(self.id);
+        self.pool.release(self.id, State::LEASED);
     }
 }
 
@@ -320,8 +439,9 @@ enum Repr {
     Heap(Box<Heap>),
 }
 
-// It is handed through several layers for every message.
+// It is handed through several layers for every message, in such wrappings.
 const _: () = assert!(size_of::<Chunk>() == 16);
+const _: () = assert!(size_of::<std::task::Poll<Result<Option<Chunk>, std::io::ErrorKind>>>() == 16);
 
 impl Chunk {
     /// Removes the first `count` bytes.
@@ -355,12 +475,14 @@ impl Chunk {
     }
 
     /// True while the bytes lie in a pool buffer.
+    #[inline]
     pub fn is_lease(&self) -> bool {
         matches!(self.0, Repr::Lease(_))
     }
 
     /// Memory this chunk keeps from other use, in bytes: a whole buffer for a lease, and on the heap what the allocator
     /// adds to a few bytes.
+    #[inline]
     pub fn pinned(&self) -> usize {
         match &self.0 {
             Repr::Lease(lease) => lease.pool.buffer_size as usize,
@@ -388,6 +510,7 @@ impl Chunk {
 impl Deref for Chunk {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Repr::Lease(lease) => lease.bytes(),
@@ -397,6 +520,7 @@ impl Deref for Chunk {
 }
 
 impl AsRef<[u8]> for Chunk {
+    #[inline]
     fn as_ref(&self) -> &[u8] {
         self
     }
@@ -496,7 +620,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "is to become")]
+    #[should_panic(expected = "is State")]
     fn a_completion_for_a_buffer_the_kernel_does_not_have_is_a_bug() {
         let pool = pool(8, 8);
         let id = pool.take().expect("a free buffer");

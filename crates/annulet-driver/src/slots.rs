@@ -56,6 +56,7 @@ impl<T> Slots<T> {
     ///
     /// # Panics
     /// When the slot is vacant.
+    #[inline]
     pub(crate) fn tenant(&self, slot: u32) -> (Key, &T) {
         match &self.slots[slot as usize] {
             Slot { generation, content: Content::Occupied(value) } => {
@@ -65,6 +66,7 @@ impl<T> Slots<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         match self.slots.get(key.slot as usize) {
             Some(Slot { generation, content: Content::Occupied(value) }) if *generation == key.generation => {

@@ -12,11 +12,13 @@ pub struct Socket(i32);
 
 impl Socket {
     /// The socket with this number.
+    #[inline]
     pub const fn from_raw(number: i32) -> Self {
         Self(number)
     }
 
     /// The descriptor number on the real drivers.
+    #[inline]
     pub const fn as_raw(self) -> i32 {
         self.0
     }

@@ -28,21 +28,28 @@ pub(crate) use address::to_sockaddr;
 pub(crate) use clock::{entropy, monotonic_now, wall_clock};
 pub(crate) use release::kernel_release;
 pub(crate) use sockets::KernelSockets;
-pub(crate) use stream::{Received, accept, receive_pooled};
+pub(crate) use stream::{accept, receive_pooled};
 pub(crate) use wake::WakeFd;
 
 use std::io;
 
 /// Turns the C convention (-1 and errno) into a result, repeating interrupted calls.
+#[inline]
 fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     loop {
         let result = call();
         if result >= 0 {
             return Ok(result as usize);
         }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
+        if let Some(error) = failure() {
             return Err(error);
         }
     }
+}
+
+/// The error of a call that failed; `None` when it was only interrupted.
+#[cold]
+fn failure() -> Option<io::Error> {
+    let error = io::Error::last_os_error();
+    (error.kind() != io::ErrorKind::Interrupted).then_some(error)
 }

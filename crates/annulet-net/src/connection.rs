@@ -55,9 +55,10 @@ impl Connection {
     /// # Cancel safety
     /// Nothing is lost: what arrives stays with the connection.
     pub fn recv(&mut self) -> impl Future<Output = Result<Option<Chunk>, Error>> {
-        Recv { connection: self }
+        Recv { connection: self, is_waiting: false }
     }
 
+    #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
         if let Some(chunk) = self.current.take() {
             return Poll::Ready(Ok(Some(*chunk)));
@@ -74,7 +75,7 @@ impl Connection {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn fill_buf(&mut self) -> Result<&[u8], Error> {
-        Fill { connection: self }.await?;
+        Fill { connection: self, is_waiting: false }.await?;
         Ok(self.current.as_deref().map_or(&[], |chunk| chunk))
     }
 
@@ -117,7 +118,7 @@ impl Connection {
         if buffer.is_empty() {
             return Ok(0);
         }
-        Fill { connection: self }.await?;
+        Fill { connection: self, is_waiting: false }.await?;
         Ok(self.copy_filled(buffer))
     }
 
@@ -405,38 +406,48 @@ impl fmt::Debug for Connection {
 /// [`Connection::recv`]. A type of its own keeps handlers' futures small.
 struct Recv<'a> {
     connection: &'a mut Connection,
+    is_waiting: bool,
 }
 
 impl Future for Recv<'_> {
     type Output = Result<Option<Chunk>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.connection.poll_recv(cx)
+        let polled = self.connection.poll_recv(cx);
+        self.is_waiting = polled.is_pending();
+        polled
     }
 }
 
 impl Drop for Recv<'_> {
     fn drop(&mut self) {
-        self.connection.stream.stop_waiting();
+        if self.is_waiting {
+            self.connection.stream.stop_waiting();
+        }
     }
 }
 
 /// Waits until there is something to look at, or the end.
 struct Fill<'a> {
     connection: &'a mut Connection,
+    is_waiting: bool,
 }
 
 impl Future for Fill<'_> {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.connection.poll_fill_buf(cx)
+        let polled = self.connection.poll_fill_buf(cx);
+        self.is_waiting = polled.is_pending();
+        polled
     }
 }
 
 impl Drop for Fill<'_> {
     fn drop(&mut self) {
-        self.connection.stream.stop_waiting();
+        if self.is_waiting {
+            self.connection.stream.stop_waiting();
+        }
     }
 }
 
@@ -452,9 +463,7 @@ impl<P: Into<Payload> + AsRef<[u8]>> Future for Send<'_, P> {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let length = self.payload.as_ref().expect("not polled after it was ready").as_ref().len();
-        std::task::ready!(self.stream.poll_room(cx, length))?;
-        let payload = self.payload.take().expect("just seen");
-        Poll::Ready(self.stream.stage(payload.into()))
+        let Self { stream, payload } = &mut *self;
+        stream.poll_send(cx, payload)
     }
 }

@@ -26,6 +26,7 @@ pub enum Payload {
 
 impl Payload {
     /// The bytes not yet sent.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Self::Chunk(chunk) => chunk,
@@ -36,6 +37,7 @@ impl Payload {
     }
 
     /// How many there are.
+    #[inline]
     pub fn len(&self) -> usize {
         self.as_slice().len()
     }

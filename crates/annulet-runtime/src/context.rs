@@ -37,15 +37,17 @@ pub(crate) fn current() -> Option<Reactor> {
 
 /// Queues a task on its home reactor: directly when that one is running here, else through its inbox.
 pub(crate) fn schedule(home: &Arc<Inbox>, runnable: Runnable) {
-    let mut runnable = Some(runnable);
-    let _ = CURRENT.try_with(|current| {
-        if let Some(core) = &*current.borrow()
-            && core.is_home(home)
-        {
-            core.push_ready(runnable.take().expect("not taken yet"));
-        }
-    });
-    if let Some(runnable) = runnable {
-        home.push_task(runnable);
+    match running(home) {
+        Some(core) => core.push_ready(runnable),
+        None => home.push_task(runnable),
     }
+}
+
+/// The reactor of this inbox, if it is the one running on this thread.
+#[inline]
+fn running(home: &Arc<Inbox>) -> Option<Rc<Core>> {
+    let running = |current: &RefCell<Option<Rc<Core>>>| {
+        current.borrow().as_ref().filter(|core| core.is_home(home)).cloned()
+    };
+    CURRENT.try_with(running).ok().flatten()
 }

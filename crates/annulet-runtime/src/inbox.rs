@@ -56,6 +56,7 @@ impl Inbox {
     }
 
     /// Leaves a woken task.
+    #[cold]
     pub(crate) fn push_task(&self, runnable: Runnable) {
         {
             let mut queues = self.lock();

@@ -2,7 +2,6 @@
 
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,7 +53,10 @@ pub(crate) struct Core {
     driver: RefCell<Box<dyn Driver>>,
     /// Read from the driver once per turn.
     now: Cell<Instant>,
-    ready: RefCell<VecDeque<Runnable>>,
+    /// Tasks woken, in this order.
+    ready: RefCell<Vec<Runnable>>,
+    /// The list that [`Reactor::run_tasks`] exchanges for `ready`; kept for its memory.
+    running: RefCell<Vec<Runnable>>,
     sources: RefCell<Sources>,
     at_turn_end: RefCell<Vec<Rc<dyn Source>>>,
     timers: RefCell<Wheel<TimerTarget>>,
@@ -92,6 +94,7 @@ impl Reactor {
             driver_counters: driver.counters().clone(),
             driver: RefCell::new(driver),
             ready: RefCell::default(),
+            running: RefCell::default(),
             sources: RefCell::default(),
             at_turn_end: RefCell::default(),
             timers: RefCell::new(Wheel::new()),
@@ -145,6 +148,7 @@ impl Reactor {
     }
 
     /// The time of this turn: the same for everything done within it.
+    #[inline]
     pub fn now(&self) -> Instant {
         self.0.now.get()
     }
@@ -158,11 +162,13 @@ impl Reactor {
     ///
     /// # Panics
     /// When called from within itself.
+    #[inline]
     pub fn driver<R>(&self, f: impl FnOnce(&mut dyn Driver) -> R) -> R {
         f(&mut **self.0.driver.borrow_mut())
     }
 
     /// What the reactor counts.
+    #[inline]
     pub fn counters(&self) -> &Arc<ReactorCounters> {
         &self.0.counters
     }
@@ -346,11 +352,12 @@ impl Reactor {
     fn deliver(&self) {
         let mut completions = self.0.completions.take();
         for completion in completions.drain(..) {
-            let (id, tag) = SourceId::split(completion.token);
+            let token = completion.token;
+            let (id, tag) = SourceId::split(token);
             let source = self.0.sources.borrow().get(id);
             match source {
                 Some(source) => source.complete(self, tag, completion),
-                None => unreachable!("a source left with an operation in flight: {completion:?}"),
+                None => unreachable!("a source left with an operation in flight: {token:?}"),
             }
         }
         self.0.completions.replace(completions);
@@ -392,18 +399,28 @@ impl Reactor {
         }
     }
 
+    /// Runs tasks, in the order in which they were woken, until none is ready or the turn is used up.
     fn run_tasks(&self) {
         let core = &*self.0;
+        let mut running = core.running.take();
         let mut polled = 0;
-        while let Some(runnable) = core.pop_ready() {
-            core.budget.set(OPERATIONS_PER_POLL_MAX);
-            runnable.run();
-            polled += 1;
-            if polled % TASKS_PER_CLOCK_READ == 0 && self.turn_is_used_up(polled) {
-                core.counters.budget_exhausted.increment();
-                break;
+        let mut is_used_up = false;
+        while !is_used_up && core.exchange_ready(&mut running) {
+            let mut left = running.drain(..);
+            for runnable in left.by_ref() {
+                core.budget.set(OPERATIONS_PER_POLL_MAX);
+                runnable.run();
+                polled += 1;
+                if polled % TASKS_PER_CLOCK_READ == 0 && self.turn_is_used_up(polled) {
+                    is_used_up = true;
+                    core.counters.budget_exhausted.increment();
+                    break;
+                }
             }
+            // What was ready before comes before what was woken meanwhile.
+            core.ready.borrow_mut().splice(0..0, left);
         }
+        core.running.replace(running);
         core.counters.tasks_polled.add(u64::from(polled));
         if polled > 0 {
             self.note_stall();
@@ -507,12 +524,15 @@ impl Core {
         Arc::ptr_eq(&self.inbox, inbox)
     }
 
+    #[inline]
     pub(crate) fn push_ready(&self, runnable: Runnable) {
-        self.ready.borrow_mut().push_back(runnable);
+        self.ready.borrow_mut().push(runnable);
     }
 
-    fn pop_ready(&self) -> Option<Runnable> {
-        self.ready.borrow_mut().pop_front()
+    /// Gives an empty list for the tasks that are ready; false when none is.
+    fn exchange_ready(&self, list: &mut Vec<Runnable>) -> bool {
+        std::mem::swap(&mut *self.ready.borrow_mut(), list);
+        !list.is_empty()
     }
 
     pub(crate) fn counters(&self) -> &ReactorCounters {

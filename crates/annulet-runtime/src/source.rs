@@ -45,6 +45,7 @@ impl SourceId {
         Token(u64::from(self.0) | u64::from(tag) << 32)
     }
 
+    #[inline]
     pub(crate) fn split(token: Token) -> (Self, u32) {
         (Self(token.0 as u32), (token.0 >> 32) as u32)
     }
@@ -63,6 +64,7 @@ impl Sources {
         self.0.remove(id.0 as usize)
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: SourceId) -> Option<Rc<dyn Source>> {
         self.0.get(id.0 as usize).cloned()
     }

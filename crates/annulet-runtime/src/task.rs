@@ -63,7 +63,7 @@ impl Reactor {
     {
         let aborted = Rc::new(Cell::new(false));
         let core = self.core().clone();
-        let index = core.tasks.borrow_mut().reserve();
+        let index = core.tasks.borrow().next();
         let tracked = Tracked {
             future: Some(future),
             membership: Membership { core, index },
@@ -85,7 +85,7 @@ impl Reactor {
         F: Future<Output = ()> + 'static,
     {
         let core = self.core().clone();
-        let index = core.tasks.borrow_mut().reserve();
+        let index = core.tasks.borrow().next();
         let detached = Detached { future, membership: Membership { core, index } };
         let home = self.inbox().clone();
         let (runnable, task) =
@@ -97,7 +97,7 @@ impl Reactor {
 
     fn start(&self, index: u32, waker: Waker) {
         let core = self.core();
-        core.tasks.borrow_mut().set(index, waker);
+        core.tasks.borrow_mut().insert(index, waker);
         core.counters().tasks_spawned.increment();
         core.counters().tasks_live.add(1);
     }
@@ -105,15 +105,18 @@ impl Reactor {
 
 /// Every live task's waker, so that a reactor that ends can drop the futures of tasks that wait.
 #[derive(Default)]
-pub(crate) struct Registry(slab::Slab<Option<Waker>>);
+pub(crate) struct Registry(slab::Slab<Waker>);
 
 impl Registry {
-    fn reserve(&mut self) -> u32 {
-        u32::try_from(self.0.insert(None)).expect("fewer than 2^32 tasks")
+    /// The place that the next task gets.
+    fn next(&self) -> u32 {
+        u32::try_from(self.0.vacant_key()).expect("fewer than 2^32 tasks")
     }
 
-    fn set(&mut self, index: u32, waker: Waker) {
-        self.0[index as usize] = Some(waker);
+    /// Enters a task, at the place that [`next`](Self::next) said.
+    fn insert(&mut self, index: u32, waker: Waker) {
+        let place = self.0.insert(waker);
+        debug_assert_eq!(place, index as usize, "a task was entered while another was made");
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -122,7 +125,7 @@ impl Registry {
 
     /// The wakers of all tasks.
     pub(crate) fn cancel_all(&mut self) -> Vec<Waker> {
-        self.0.iter().filter_map(|(_, waker)| waker.clone()).collect()
+        self.0.iter().map(|(_, waker)| waker.clone()).collect()
     }
 }
 

@@ -7,10 +7,11 @@ use super::operation::Kind;
 use super::table::{Flag, Place, Side, WAKE, Watched};
 use crate::driver::Sockets;
 use crate::op::{Completion, Key, Outcome, Token};
+use crate::pool::Filled;
 use crate::signals;
 use crate::socket::{Socket, SocketOption};
+use crate::sys;
 use crate::sys::epoll::{CLOSED, ERROR, WRITABLE};
-use crate::sys::{self, Received};
 
 /// Buffers one connection may fill in a turn before the others have theirs.
 pub(super) const BUFFERS_PER_TURN: usize = 16;
@@ -49,16 +50,11 @@ impl EpollDriver {
         self.serving = serving;
     }
 
+    #[inline]
     pub(super) fn handle_event(&mut self, event: u32, data: u64, completions: &mut Vec<Completion>) {
-        if data == WAKE {
-            self.counters.unparks.add(u64::from(self.has_slept));
-            self.take_signals(completions);
-            return;
-        }
         let place = Place::from_bits(data);
         let Some(watched) = self.sockets.table.at(place) else {
-            self.counters.stale_completions.increment();
-            return;
+            return self.handle_other_event(data, completions);
         };
         watched.merge(event);
         let watched = *watched;
@@ -74,55 +70,74 @@ impl EpollDriver {
         }
     }
 
+    /// The wake-up, or an event of a descriptor that was closed since.
+    #[cold]
+    fn handle_other_event(&mut self, data: u64, completions: &mut Vec<Completion>) {
+        if data == WAKE {
+            self.counters.unparks.add(u64::from(self.has_slept));
+            self.take_signals(completions);
+        } else {
+            self.counters.stale_completions.increment();
+        }
+    }
+
     /// Serves the Receive or Accept at `place`, if there is one and anything may be there for it.
+    #[inline]
     fn read(&mut self, place: Place, watched: Watched, completions: &mut Vec<Completion>) {
         if !watched.is(Flag::READABLE) {
             return;
         }
         let Some(slot) = watched.slot(Side::Read) else { return };
         let (key, operation) = self.operations.tenant(slot);
-        let token = operation.token;
         match operation.kind {
-            Kind::Receive => self.receive(place, token, key, watched.is(Flag::READ_CLOSED), completions),
-            Kind::Accept => self.accept(place, token, key, completions),
+            Kind::Receive => self.receive(place, slot, watched.is(Flag::READ_CLOSED), completions),
+            Kind::Accept => self.accept(place, operation.token, key, completions),
             kind @ (Kind::Writable | Kind::Connect | Kind::Signal) => unreachable!("{kind:?} does not read"),
         }
     }
 
-    fn receive(
-        &mut self,
-        place: Place,
-        token: Token,
-        key: Key,
-        is_read_closed: bool,
-        completions: &mut Vec<Completion>,
-    ) {
+    /// The usual receive is one short read: what else may happen is kept apart, so that its way through here is short.
+    fn receive(&mut self, place: Place, slot: u32, is_read_closed: bool, completions: &mut Vec<Completion>) {
         for _ in 0..BUFFERS_PER_TURN {
-            match sys::receive_pooled(place.descriptor as i32, &self.pool) {
-                Ok(Received::Bytes { chunk, is_full }) => {
-                    self.counters.bytes_received.add(chunk.len() as u64);
-                    // A copy on the heap says that leases are short: no more than one of them a turn.
-                    let is_pool_short = !chunk.is_lease();
-                    completions.push(Completion {
-                        token,
-                        key,
-                        outcome: Outcome::Received(chunk),
-                        last: false,
-                    });
-                    if !is_full && !is_read_closed {
-                        return self.note_empty(place);
-                    }
-                    if is_pool_short {
-                        break;
-                    }
-                }
-                Ok(Received::End) => return self.finish(key, Outcome::End, completions),
-                Ok(Received::NoBuffer) => return self.starve(place),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.note_empty(place),
-                Err(error) => return self.finish(key, Outcome::Failed(error), completions),
+            let is_pool_short = self.pool.is_short();
+            let filled = match sys::receive_pooled(place.descriptor as i32, &self.pool) {
+                Some(Ok(filled)) if filled.len() > 0 => filled,
+                None if self.pool.grow() => continue,
+                nothing => return self.receive_nothing(place, slot, nothing, completions),
+            };
+            let length = filled.len();
+            self.counters.bytes_received.add(length as u64);
+            let (key, operation) = self.operations.tenant(slot);
+            let token = operation.token;
+            let chunk =
+                if is_pool_short { self.pool.copy_filled(filled) } else { self.pool.lease_filled(filled) };
+            completions.push(Completion { token, key, outcome: Outcome::Received(chunk), last: false });
+            if length < self.pool.buffer_size() as usize && !is_read_closed {
+                return self.note_empty(place);
+            }
+            // No more than one copy a turn.
+            if is_pool_short {
+                break;
             }
         }
         self.put_on_ready_list(place.socket());
+    }
+
+    #[cold]
+    fn receive_nothing(
+        &mut self,
+        place: Place,
+        slot: u32,
+        result: Option<io::Result<Filled>>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let (key, _) = self.operations.tenant(slot);
+        match result {
+            None => self.starve(place),
+            Some(Ok(_)) => self.finish(key, Outcome::End, completions),
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => self.note_empty(place),
+            Some(Err(error)) => self.finish(key, Outcome::Failed(error), completions),
+        }
     }
 
     fn accept(&mut self, place: Place, token: Token, key: Key, completions: &mut Vec<Completion>) {
@@ -146,12 +161,14 @@ impl EpollDriver {
         self.put_on_ready_list(place.socket());
     }
 
+    #[inline]
     fn note_empty(&mut self, place: Place) {
         if let Some(watched) = self.sockets.table.at(place) {
             watched.clear(Flag::READABLE);
         }
     }
 
+    #[cold]
     fn starve(&mut self, place: Place) {
         self.counters.starved_receives.increment();
         self.sockets.table.enter(place.socket()).set(Flag::LISTED);

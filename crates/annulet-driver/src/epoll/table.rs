@@ -69,19 +69,23 @@ impl Watched {
         Self { reader: NONE, writer: NONE, generation, flags: 0 }
     }
 
+    #[inline]
     pub(super) fn is(&self, flag: Flag) -> bool {
         self.flags & flag.0 != 0
     }
 
+    #[inline]
     pub(super) fn set(&mut self, flag: Flag) {
         self.flags |= flag.0;
     }
 
+    #[inline]
     pub(super) fn clear(&mut self, flag: Flag) {
         self.flags &= !flag.0;
     }
 
     /// Adds what an event says. The end of reading and failure are something to read, too.
+    #[inline]
     pub(super) fn merge(&mut self, event: u32) {
         self.flags |= event as u16 & Flag::SIGHT.0;
         if self.is(Flag::READ_CLOSED) {
@@ -90,6 +94,7 @@ impl Watched {
     }
 
     /// Slot of the operation on a side.
+    #[inline]
     pub(super) fn slot(&self, side: Side) -> Option<u32> {
         let slot = match side {
             Side::Read => self.reader,
@@ -125,10 +130,12 @@ impl Place {
         u64::from(self.descriptor) | u64::from(self.generation) << 32
     }
 
+    #[inline]
     pub(super) fn from_bits(bits: u64) -> Self {
         Self { descriptor: bits as u32, generation: (bits >> 32) as u16 }
     }
 
+    #[inline]
     pub(super) fn socket(self) -> Socket {
         Socket::from_raw(self.descriptor as i32)
     }
@@ -149,11 +156,13 @@ impl Table {
     }
 
     /// The state of a socket, if there is any to speak of.
+    #[inline]
     pub(super) fn get(&mut self, socket: Socket) -> Option<&mut Watched> {
         self.0.get_mut(usize::try_from(socket.as_raw()).ok()?)
     }
 
-    /// The state at a place; `None` when the descriptor was closed since.
+    /// The state at a place; `None` when the descriptor was closed since, and for [`WAKE`].
+    #[inline]
     pub(super) fn at(&mut self, place: Place) -> Option<&mut Watched> {
         self.0.get_mut(place.descriptor as usize).filter(|watched| watched.generation == place.generation)
     }

@@ -48,6 +48,7 @@ impl KernelSockets {
     }
 
     /// [`Driver::try_send`](crate::Driver::try_send).
+    #[inline]
     pub(crate) fn try_send(&self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         self.counters.sends.increment();
         let taken = stream::send(socket.as_raw(), slices)?;

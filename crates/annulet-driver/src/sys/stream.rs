@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 
-use crate::pool::{BufferPool, Chunk};
+use crate::pool::{BufferPool, Chunk, Filled};
 
 /// Slices offered to the kernel in one call. Enough to gather a burst of responses; the kernel's own limit is 1024.
 const SLICES_MAX: usize = 64;
@@ -16,6 +16,7 @@ const TRY_RECEIVE: usize = 4096;
 ///
 /// # Errors
 /// `WouldBlock` when it took none, else the connection's error.
+#[inline]
 pub(crate) fn send(descriptor: i32, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
     const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     match slices {
@@ -34,37 +35,15 @@ pub(crate) fn send(descriptor: i32, slices: &[io::IoSlice<'_>]) -> io::Result<us
     }
 }
 
-/// What one receive into a pool buffer brought.
-pub(crate) enum Received {
-    /// Bytes, and whether they filled the buffer, so that there may be more.
-    Bytes { chunk: Chunk, is_full: bool },
-    /// The peer finished sending.
-    End,
-    /// The pool is empty; the socket was not asked.
-    NoBuffer,
-}
-
-/// Receives into a buffer of the pool, which grows if it is empty.
+/// Receives into the pool's first free buffer; no bytes are the end of the stream. `None` when no buffer is free: the
+/// socket was not asked.
 ///
 /// # Errors
 /// `WouldBlock` when nothing is there, else the connection's error.
-pub(crate) fn receive_pooled(descriptor: i32, pool: &BufferPool) -> io::Result<Received> {
-    let Some(id) = pool.take().or_else(|| pool.grow().then(|| pool.take())?) else {
-        return Ok(Received::NoBuffer);
-    };
-    let size = pool.buffer_size() as usize;
-    // SAFETY: the buffer was taken, so nobody else uses it until it is delivered or put back, below.
-    match unsafe { receive_into(descriptor, pool.address(id), size) } {
-        Ok(0) => {
-            pool.put_back(id);
-            Ok(Received::End)
-        }
-        Ok(count) => Ok(Received::Bytes { chunk: pool.deliver(id, count), is_full: count == size }),
-        Err(error) => {
-            pool.put_back(id);
-            Err(error)
-        }
-    }
+#[inline]
+pub(crate) fn receive_pooled(descriptor: i32, pool: &BufferPool) -> Option<io::Result<Filled>> {
+    // SAFETY: the pool lends the buffer for the length of the call.
+    pool.fill_first(|address, length| unsafe { receive_into(descriptor, address, length) })
 }
 
 /// Receives `length` bytes at most; 0 is the end of the stream.
@@ -74,6 +53,7 @@ pub(crate) fn receive_pooled(descriptor: i32, pool: &BufferPool) -> io::Result<R
 ///
 /// # Safety
 /// `address` must be valid for writing `length` bytes, and nobody else may use them during the call.
+#[inline]
 unsafe fn receive_into(descriptor: i32, address: *mut u8, length: usize) -> io::Result<usize> {
     // SAFETY: the caller's promise is S2.
     super::retry(|| unsafe { libc::recv(descriptor, address.cast(), length, libc::MSG_DONTWAIT) })

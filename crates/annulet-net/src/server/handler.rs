@@ -5,8 +5,8 @@ use std::rc::Rc;
 use annulet_runtime::Reactor;
 
 use crate::connection::Connection;
-use crate::error::HandlerResult;
-use crate::stream::Local;
+use crate::error::{HandlerError, HandlerResult};
+use crate::stream::Stream;
 
 /// What a server does with a connection. Every `async |connection| …` closure and every
 /// `async fn(Connection) -> HandlerResult` is one; it runs on the connection's reactor and need not be `Send`.
@@ -20,7 +20,6 @@ impl<F> Handler for F
 where
     F: AsyncFn(Connection) -> HandlerResult + 'static,
 {
-    // Not an `async fn`: its future would hold the connection a second time, in every idle connection's memory.
     fn handle(&self, connection: Connection) -> impl Future<Output = HandlerResult> {
         self(connection)
     }
@@ -28,40 +27,47 @@ where
 
 /// A handler with its type forgotten. Spawning is the only call, so the handler's future needs no box of its own.
 pub(crate) trait Service {
-    fn spawn(self: Rc<Self>, reactor: &Reactor, connection: Connection);
+    /// Has the handler serve the connection that `stream` is the state of.
+    fn spawn(self: Rc<Self>, reactor: &Reactor, stream: Rc<Stream>);
 }
 
 pub(crate) struct HandlerService<H>(pub(crate) H);
 
 impl<H: Handler> Service for HandlerService<H> {
-    fn spawn(self: Rc<Self>, reactor: &Reactor, connection: Connection) {
+    fn spawn(self: Rc<Self>, reactor: &Reactor, stream: Rc<Stream>) {
+        let watch = Watch(stream);
+        // All that lives here beside the handler's own future is two pointers: there is one of these per connection.
         reactor.spawn_detached(async move {
-            let guard = PanicGuard { number: connection.number(), local: connection.stream().local.clone() };
-            if let Err(error) = self.0.handle(connection).await {
-                guard.local.counters.handlers_failed.increment();
-                let number = guard.number;
-                if error.connection_error().is_some() {
-                    // The peer's doing, a clock's or a drain's, each with its counter: nothing for the operator to mend.
-                    tracing::debug!(connection = number, %error, "connection ended");
-                } else {
-                    tracing::warn!(connection = number, %error, "handler failed");
-                }
+            let handled = self.0.handle(Connection::new(watch.0.clone()));
+            if let Err(error) = handled.await {
+                watch.failed(&error);
             }
         });
     }
 }
 
-/// Notices a handler that panics.
-struct PanicGuard {
-    number: u64,
-    local: Rc<Local>,
+/// Notices how a handler ends.
+struct Watch(Rc<Stream>);
+
+impl Watch {
+    #[cold]
+    fn failed(&self, error: &HandlerError) {
+        self.0.local.counters.handlers_failed.increment();
+        let number = self.0.number;
+        if error.connection_error().is_some() {
+            // The peer's doing, a clock's or a drain's, each with its counter: nothing for the operator to mend.
+            tracing::debug!(connection = number, %error, "connection ended");
+        } else {
+            tracing::warn!(connection = number, %error, "handler failed");
+        }
+    }
 }
 
-impl Drop for PanicGuard {
+impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.local.counters.handlers_panicked.increment();
-            tracing::error!(connection = self.number, "handler panicked; its connection is reset");
+            self.0.local.counters.handlers_panicked.increment();
+            tracing::error!(connection = self.0.number, "handler panicked; its connection is reset");
         }
     }
 }

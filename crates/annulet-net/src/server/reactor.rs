@@ -16,7 +16,6 @@ use super::builder::ServiceFactory;
 use super::control::{Control, Phase};
 use super::handler::Service;
 use crate::acceptor::AcceptorHandle;
-use crate::connection::Connection;
 use crate::group::{ConnectionBudget, Group, ListenerId};
 use crate::options::{Clocks, Limits};
 use crate::stream::{Local, Stream};
@@ -148,12 +147,11 @@ impl Listener {
         self.opened.set(self.opened.get() + 1);
         let draining = self.group.is_draining();
         let stream = Stream::open(&self.local, &self.group, socket, !draining);
-        let connection = Connection::new(stream.clone());
         if draining {
-            stream.review(&self.local.reactor);
+            stream.clone().review(&self.local.reactor);
         }
-        tracing::debug!(connection = connection.number(), listener = %self.bound.address, "accepted");
-        self.service.clone().spawn(&self.local.reactor, connection);
+        tracing::debug!(connection = stream.number, listener = %self.bound.address, "accepted");
+        self.service.clone().spawn(&self.local.reactor, stream);
     }
 }
 

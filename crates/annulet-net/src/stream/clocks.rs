@@ -3,28 +3,23 @@
 use annulet_driver::Instant;
 use annulet_runtime::TimerKey;
 
-use super::{Life, State, Stream};
+use super::{Flag, Life, State, Stream};
 use crate::error::Error;
 use crate::options::{Clock, Clocks};
 
 pub(super) struct Timing {
-    phase: Phase,
-    /// The reader has given up its wait: `since` and `message_since` hold times passed, not points in time.
-    is_paused: bool,
-    /// Bytes taken after the drain began.
-    pub(super) drained_bytes: u32,
     /// What the running read (or linger) clock counts from.
     pub(super) since: Instant,
+    /// Since when the reader, which was waiting, has been busy with something else ([`Flag::PAUSED`]).
+    paused: Instant,
     /// When the current message began.
     message_since: Instant,
-    /// Since when the kernel has taken nothing.
-    pub(super) write_since: Instant,
     timer: Option<TimerKey>,
     timer_at: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Setup,
     BetweenMessages,
     WithinMessage,
@@ -32,51 +27,40 @@ enum Phase {
 
 impl Timing {
     pub(super) fn starting(now: Instant) -> Self {
-        Self {
-            phase: Phase::Setup,
-            is_paused: false,
-            drained_bytes: 0,
-            since: now,
-            message_since: now,
-            write_since: now,
-            timer: None,
-            timer_at: now,
-        }
+        Self { since: now, paused: now, message_since: now, timer: None, timer_at: now }
     }
+}
 
-    pub(super) fn received(&mut self, now: Instant) {
+impl State {
+    #[inline]
+    pub(super) fn bytes_came(&mut self, now: Instant) {
         self.resume(now);
-        self.since = now;
+        self.timing.since = now;
         if self.phase == Phase::Setup {
             self.phase = Phase::BetweenMessages;
         }
     }
-}
 
-impl Timing {
     /// The reader gave up its wait.
     pub(super) fn pause(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.is_paused, true) {
-            self.turn_over(now);
+        if !self.flags.is(Flag::PAUSED) {
+            self.flags.set(Flag::PAUSED);
+            self.timing.paused = now;
         }
     }
 
     /// The reader waits (again): what it did meanwhile does not count.
+    #[inline]
     pub(super) fn resume(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.is_paused, false) {
-            self.turn_over(now);
-        }
-    }
-
-    /// Points in time become times passed since, and back.
-    fn turn_over(&mut self, now: Instant) {
-        for since in [&mut self.since, &mut self.message_since] {
-            let passed = (now - *since).as_nanos();
-            *since = Instant::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX));
+        if self.flags.take(Flag::PAUSED) {
+            let pause = now - self.timing.paused;
+            self.timing.since += pause;
+            self.timing.message_since += pause;
         }
     }
 
     /// Whether some clock runs while the reader waits now.
+    #[inline]
     pub(super) fn counts_waiting(&self, clocks: &Clocks) -> bool {
         match self.phase {
             Phase::Setup => clocks.setup.is_some(),
@@ -89,16 +73,16 @@ impl Timing {
 impl Stream {
     /// A message's first byte is here.
     pub(crate) fn message_started(&self) {
-        let timing = &mut self.state.borrow_mut().timing;
-        if timing.phase != Phase::WithinMessage {
-            timing.phase = Phase::WithinMessage;
-            timing.message_since = timing.since;
+        let mut state = self.state.borrow_mut();
+        if state.phase != Phase::WithinMessage {
+            state.phase = Phase::WithinMessage;
+            state.timing.message_since = state.timing.since;
         }
     }
 
     /// The message is complete.
     pub(crate) fn message_ended(&self) {
-        self.state.borrow_mut().timing.phase = Phase::BetweenMessages;
+        self.state.borrow_mut().phase = Phase::BetweenMessages;
     }
 
     /// The next deadline, and the clock it belongs to.
@@ -112,13 +96,14 @@ impl Stream {
             (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
             (a, b) => a.or(b),
         };
-        let write = if state.buffers.as_ref().is_some_and(|buffers| buffers.writable.is_some()) {
-            at(timing.write_since, clocks.write, Clock::Write)
-        } else {
-            None
+        let write = match &state.buffers {
+            Some(buffers) if buffers.writable.is_some() => {
+                at(buffers.write_since, clocks.write, Clock::Write)
+            }
+            _ => None,
         };
         let read = match state.life {
-            Life::Open if state.flags.reader_waiting => match timing.phase {
+            Life::Open if state.flags.is(Flag::READER_WAITING) => match state.phase {
                 Phase::Setup => at(timing.since, clocks.setup, Clock::Setup),
                 Phase::BetweenMessages => at(timing.since, clocks.idle, Clock::Idle),
                 Phase::WithinMessage => earlier(
@@ -126,7 +111,7 @@ impl Stream {
                     at(timing.message_since, clocks.request, Clock::Request),
                 ),
             },
-            Life::Lingering { .. } => at(timing.since, clocks.linger, Clock::Linger),
+            Life::Lingering => at(timing.since, clocks.linger, Clock::Linger),
             _ => None,
         };
         earlier(write, read)
@@ -177,7 +162,7 @@ impl Stream {
             Clock::Linger => state.life = Life::Finishing,
             _ => {
                 // Only input is over: a handler may still say farewell.
-                state.read_error.get_or_insert(Error::Timeout(clock));
+                state.trouble().read.get_or_insert(Error::Timeout(clock));
                 Self::wake_reader(state);
             }
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use annulet_driver::SocketOption;
 
-use super::{Life, Receive, State, Stream, state_of};
+use super::{Flag, LINGER_BYTES_MAX, Life, Receive, State, Stream, state_of};
 use crate::error::Error;
 
 impl Stream {
@@ -12,17 +12,18 @@ impl Stream {
     pub(super) fn close(self: &Rc<Self>) {
         let mut state = state_of(self);
         state.reader = None;
-        state.flags.reader_waiting = false;
+        state.flags.clear(Flag::READER_WAITING);
         if let Some(buffers) = &mut state.buffers {
             buffers.writer = None;
         }
         state.discard_unread();
         if state.life == Life::Open {
             state.life = Life::Closing;
-            state.flags.write_shut = true;
+            state.flags.set(Flag::WRITE_SHUT);
             self.send_at_turn_end(&mut state);
             // A peer may read nothing before it has sent everything.
-            if state.receive == Receive::Idle && !state.flags.ended && state.write_error.is_none() {
+            if state.receive == Receive::Idle && !state.flags.is(Flag::ENDED) && state.write_error().is_none()
+            {
                 self.arm_receive(&mut state);
             }
         }
@@ -50,18 +51,18 @@ impl Stream {
     /// Takes every step towards the end that can be taken now.
     pub(super) fn advance_close(&self, state: &mut State) {
         if state.life == Life::Closing {
-            let broken = state.write_error.is_some();
-            if broken || (state.flags.fin_sent && state.flags.ended) {
+            let is_fin_sent = state.flags.is(Flag::FIN_SENT);
+            if state.write_error().is_some() || (is_fin_sent && state.flags.is(Flag::ENDED)) {
                 state.life = Life::Finishing;
-            } else if state.flags.fin_sent {
+            } else if is_fin_sent {
                 self.linger(state);
             }
         }
-        if let Life::Lingering { discarded } = state.life {
-            if state.flags.ended || state.read_error.is_some_and(|error| !matches!(error, Error::Timeout(_)))
-            {
+        if state.life == Life::Lingering {
+            let is_lost = state.read_error().is_some_and(|error| !matches!(error, Error::Timeout(_)));
+            if is_lost || state.flags.is(Flag::ENDED) {
                 state.life = Life::Finishing;
-            } else if Self::lingered_enough(discarded) {
+            } else if state.late_bytes > LINGER_BYTES_MAX {
                 self.counters().linger_overruns.increment();
                 state.life = Life::Finishing;
             }
@@ -76,7 +77,8 @@ impl Stream {
             state.life = Life::Finishing;
             return;
         }
-        state.life = Life::Lingering { discarded: 0 };
+        state.life = Life::Lingering;
+        state.late_bytes = 0;
         state.timing.since = self.now();
         self.update_timer(state);
         if state.receive == Receive::Idle {

@@ -1,71 +1,58 @@
 //! What arrives.
 
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use annulet_driver::{Chunk, Completion, Op, Outcome};
+use annulet_driver::{Chunk, Op, Outcome};
 
-use super::{LINGER_BYTES_MAX, Life, RECEIVE, Receive, State, Stream, failure, state_of, submit};
+use super::{Flag, Life, RECEIVE, Receive, State, Stream, failure, state_of, submit};
 use crate::error::Error;
 
 /// Arrivals up to this size are copied behind an unread chunk rather than queued with a buffer of their own.
 const JOINED_MAX: usize = 512;
 /// Bytes a draining connection still delivers beyond what it had: a peer that never pauses does not hold up the end.
-const DRAIN_BYTES_MAX: usize = 1024 * 1024;
+const DRAIN_BYTES_MAX: u32 = 1024 * 1024;
 
 impl Stream {
     /// The next bytes, `None` at the end.
-    pub(crate) fn poll_recv(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
+    #[inline]
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
         let mut state = state_of(self);
         let state = &mut *state;
-        if state.unread.is_some() || state.is_input_over() {
+        if state.unread.is_some() {
             std::task::ready!(self.reactor().poll_budget(cx));
-            if let Some(chunk) = self.take_unread(state) {
-                state.flags.reader_active = true;
-                return Poll::Ready(Ok(Some(chunk)));
+            let chunk = state.unread.take();
+            state.flags.set(Flag::READER_ACTIVE);
+            if state.buffers.is_some() || state.receive == Receive::Idle {
+                self.has_taken(state);
             }
-            if let Some(error) = state.read_error.or(state.write_error) {
-                return Poll::Ready(Err(error));
-            }
-            if state.flags.ended {
-                return Poll::Ready(Ok(None));
-            }
-            if state.receive == Receive::Idle {
-                return Poll::Ready(self.receive_last(state));
-            }
+            return Poll::Ready(Ok(chunk));
         }
-        if state.receive == Receive::Idle {
-            self.arm_receive(state);
+        if state.is_input_over()
+            && let Some(end) = self.poll_end(state, cx)
+        {
+            return end;
         }
-        if !state.reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.reader = Some(cx.waker().clone());
-        }
-        state.flags.reader_waiting = true;
-        state.timing.resume(self.now());
-        if std::mem::take(&mut state.flags.reader_active) {
-            state.timing.since = self.now();
-        }
-        if state.timing.counts_waiting(&self.group.clocks) {
-            self.update_timer(state);
-        }
+        self.wait_to_read(state, cx);
         Poll::Pending
     }
 
     /// True when the peer has ended and all it sent was received.
     pub(crate) fn has_ended(&self) -> bool {
-        state_of(self).flags.ended
+        state_of(self).flags.is(Flag::ENDED)
     }
 
     /// The reader has given up its wait: the clocks stand still until it waits again.
+    #[cold]
     pub(crate) fn stop_waiting(&self) {
         let mut state = state_of(self);
-        if std::mem::take(&mut state.flags.reader_waiting) {
-            state.timing.pause(self.now());
+        if state.flags.take(Flag::READER_WAITING) {
+            state.pause(self.now());
         }
     }
 
-    fn take_unread(&self, state: &mut State) -> Option<Chunk> {
-        let chunk = state.unread.take()?;
+    /// After a chunk was taken: the next one takes its place, and a receive that was stopped may go on.
+    #[inline(never)]
+    fn has_taken(&self, state: &mut State) {
         if let Some(buffers) = &mut state.buffers {
             if let Some(next) = buffers.unread.pop_front() {
                 buffers.unread_pinned -= next.pinned();
@@ -76,7 +63,43 @@ impl Stream {
         if state.receive == Receive::Idle && self.wants_input(state) {
             self.arm_receive(state);
         }
-        Some(chunk)
+    }
+
+    /// What a reader gets when nothing is unread and input is over; `None` when it has to wait for the last of it.
+    #[cold]
+    fn poll_end(
+        &self,
+        state: &mut State,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Result<Option<Chunk>, Error>>> {
+        if self.reactor().poll_budget(cx).is_pending() {
+            return Some(Poll::Pending);
+        }
+        if let Some(error) = state.read_error().or(state.write_error()) {
+            return Some(Poll::Ready(Err(error)));
+        }
+        if state.flags.is(Flag::ENDED) {
+            return Some(Poll::Ready(Ok(None)));
+        }
+        (state.receive == Receive::Idle).then(|| Poll::Ready(self.receive_last(state)))
+    }
+
+    #[inline]
+    fn wait_to_read(&self, state: &mut State, cx: &mut Context<'_>) {
+        if state.receive == Receive::Idle {
+            self.arm_receive(state);
+        }
+        if !state.reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.reader = Some(cx.waker().clone());
+        }
+        state.flags.set(Flag::READER_WAITING);
+        state.resume(self.now());
+        if state.flags.take(Flag::READER_ACTIVE) {
+            state.timing.since = self.now();
+        }
+        if state.counts_waiting(&self.group.clocks) {
+            self.update_timer(state);
+        }
     }
 
     /// Whether a receive that is not armed should be.
@@ -97,19 +120,24 @@ impl Stream {
         }
     }
 
-    pub(super) fn on_receive(&self, state: &mut State, completion: Completion) {
-        if completion.last {
+    pub(super) fn on_receive(&self, state: &mut State, outcome: Outcome, last: bool) {
+        if last {
             state.receive = Receive::Idle;
         }
-        match completion.outcome {
-            Outcome::Received(chunk) => self.on_bytes(state, chunk),
+        match outcome {
+            Outcome::Received(chunk) if state.life == Life::Lingering => {
+                // The linger's clock is not put back by what nobody wants.
+                state.late_bytes = state.late_bytes.saturating_add(chunk.len() as u32);
+            }
+            // Nobody is left to read it.
+            Outcome::Received(_) => {}
             Outcome::End => {
-                state.flags.ended = true;
+                state.flags.set(Flag::ENDED);
                 Self::wake_reader(state);
             }
             Outcome::Cancelled => {
                 // Why it was cancelled may have passed meanwhile; otherwise a draining reader looks for itself now.
-                if self.wants_input(state) || matches!(state.life, Life::Closing | Life::Lingering { .. }) {
+                if self.wants_input(state) || matches!(state.life, Life::Closing | Life::Lingering) {
                     self.arm_receive(state);
                 } else {
                     Self::wake_reader(state);
@@ -125,55 +153,47 @@ impl Stream {
         }
     }
 
-    fn on_bytes(&self, state: &mut State, chunk: Chunk) {
-        match &mut state.life {
-            Life::Open => state.timing.received(self.now()),
-            // The linger's clock is not put back by what nobody wants.
-            Life::Lingering { discarded } => {
-                *discarded = discarded.saturating_add(chunk.len() as u32);
-                return;
-            }
-            Life::Closing | Life::Finishing | Life::Closed => return,
-        }
-        if state.unread.is_none() {
+    /// Bytes for an open connection.
+    #[inline]
+    pub(super) fn on_bytes(&self, state: &mut State, chunk: Chunk) {
+        state.bytes_came(self.now());
+        if state.unread.is_none() && chunk.pinned() <= self.group.limits.unread_max {
             state.unread = Some(chunk);
         } else {
             self.queue_unread(state, chunk);
+        }
+        Self::wake_reader(state);
+    }
+
+    /// Keeps a chunk behind others, and stops receiving when that is more than may be unread.
+    #[inline(never)]
+    fn queue_unread(&self, state: &mut State, chunk: Chunk) {
+        if state.unread.is_none() {
+            state.unread = Some(chunk);
+        } else if let Some(chunk) = state.join(chunk) {
+            let buffers = self.buffers(state);
+            buffers.unread_pinned += chunk.pinned();
+            buffers.unread.push_back(chunk);
         }
         if state.unread_pinned() > self.group.limits.unread_max && matches!(state.receive, Receive::Armed(_))
         {
             self.counters().receive_paused.increment();
             self.cancel_receive(state);
         }
-        Self::wake_reader(state);
-    }
-
-    /// Queues a chunk behind others, small ones in the unused rest of the last one's buffer.
-    fn queue_unread(&self, state: &mut State, chunk: Chunk) {
-        let last = match &mut state.buffers {
-            Some(buffers) if !buffers.unread.is_empty() => buffers.unread.back_mut(),
-            _ => state.unread.as_mut(),
-        };
-        if chunk.len() <= JOINED_MAX && last.is_some_and(|last| last.try_append(&chunk)) {
-            return;
-        }
-        let buffers = self.buffers(state);
-        buffers.unread_pinned += chunk.pinned();
-        buffers.unread.push_back(chunk);
     }
 
     /// Draining: what the kernel still has, one chunk at a time, then the end.
     fn receive_last(&self, state: &mut State) -> Result<Option<Chunk>, Error> {
-        if state.timing.drained_bytes >= DRAIN_BYTES_MAX as u32 {
+        if state.late_bytes >= DRAIN_BYTES_MAX {
             return Ok(None);
         }
         match self.reactor().driver(|driver| driver.try_receive(self.socket)) {
             Ok(Some(chunk)) => {
-                state.timing.drained_bytes += chunk.len() as u32;
+                state.late_bytes += chunk.len() as u32;
                 Ok(Some(chunk))
             }
             Ok(None) => {
-                state.flags.ended = true;
+                state.flags.set(Flag::ENDED);
                 Ok(None)
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
@@ -187,9 +207,10 @@ impl Stream {
 
     /// Deliver what has been received, then the end.
     pub(super) fn start_drain(&self, state: &mut State) {
-        if state.life != Life::Open || std::mem::replace(&mut state.flags.draining, true) {
+        if state.life != Life::Open || state.flags.is(Flag::DRAINING) {
             return;
         }
+        state.flags.set(Flag::DRAINING);
         match state.receive {
             // The reader looks for itself once nothing is armed.
             Receive::Idle => Self::wake_reader(state),
@@ -197,17 +218,23 @@ impl Stream {
             Receive::Cancelling(_) => {}
         }
     }
-
-    /// The linger's discarded bytes are more than is put up with.
-    pub(super) fn lingered_enough(discarded: u32) -> bool {
-        discarded > LINGER_BYTES_MAX
-    }
 }
 
 impl State {
     /// Nothing more comes, or only what the kernel still has.
+    #[inline]
     fn is_input_over(&self) -> bool {
-        self.read_error.is_some() || self.write_error.is_some() || self.flags.ended || self.flags.draining
+        self.trouble.is_some() || self.flags.is(Flag::INPUT_OVER)
+    }
+
+    /// Copies a small chunk into the unused rest of the last one's buffer, or gives it back.
+    fn join(&mut self, chunk: Chunk) -> Option<Chunk> {
+        let last = match &mut self.buffers {
+            Some(buffers) if !buffers.unread.is_empty() => buffers.unread.back_mut(),
+            _ => self.unread.as_mut(),
+        };
+        let is_joined = chunk.len() <= JOINED_MAX && last.is_some_and(|last| last.try_append(&chunk));
+        (!is_joined).then_some(chunk)
     }
 
     /// Memory pinned by what arrived and was not taken.

@@ -1,6 +1,7 @@
 //! What the connections of one reactor share.
 
 use std::cell::RefCell;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -34,7 +35,23 @@ struct Staged {
 
 /// A place in the outbox of the current turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct OutboxPlace(u32);
+pub(super) struct OutboxPlace(
+    /// Counted from 1, so that an optional place is no larger.
+    NonZeroU32,
+);
+
+impl OutboxPlace {
+    /// The place after `count` others.
+    #[inline]
+    fn after(count: usize) -> Self {
+        let place = u32::try_from(count + 1).ok().and_then(NonZeroU32::new);
+        Self(place.expect("fewer than 2^32 streams send in one turn"))
+    }
+
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 impl Local {
     /// The current reactor's.
@@ -58,19 +75,25 @@ impl Local {
     }
 
     /// Has the stream sent for when the turn ends.
+    #[inline]
     pub(super) fn post(self: &Rc<Self>, stream: &Rc<Stream>, payload: Option<Payload>) -> OutboxPlace {
         let mut outbox = self.outbox.borrow_mut();
         if outbox.is_empty() {
-            self.reactor.at_turn_end(self.clone());
+            self.ask_for_turn_end();
         }
-        let place = OutboxPlace(outbox.len() as u32);
+        let place = OutboxPlace::after(outbox.len());
         outbox.push(Staged { stream: stream.clone(), payload });
         place
     }
 
+    #[cold]
+    fn ask_for_turn_end(self: &Rc<Self>) {
+        self.reactor.at_turn_end(self.clone());
+    }
+
     /// Calls `f` with what the stream staged first.
     pub(super) fn with_posted<R>(&self, place: OutboxPlace, f: impl FnOnce(&mut Option<Payload>) -> R) -> R {
-        match self.outbox.borrow_mut().get_mut(place.0 as usize) {
+        match self.outbox.borrow_mut().get_mut(place.index()) {
             Some(staged) => f(&mut staged.payload),
             // The outbox is being emptied, and a payload's destructor writes to another connection.
             None => f(&mut None),
@@ -82,8 +105,9 @@ impl Local {
     }
 
     /// Drops a payload that has been sent, keeping its memory when it is of use.
-    pub(super) fn recycle(&self, payload: Payload) {
-        if let Payload::Vec { mut bytes, .. } = payload
+    #[inline(never)]
+    pub(super) fn recycle(&self, payload: Option<Payload>) {
+        if let Some(Payload::Vec { mut bytes, .. }) = payload
             && bytes.capacity() <= STAGING_MAX
         {
             let mut spare = self.spare_staging.borrow_mut();
@@ -114,9 +138,10 @@ impl Source for Local {
 
     fn turn_end(self: Rc<Self>, _reactor: &Reactor) {
         let mut outbox = self.outbox.take();
-        for Staged { stream, payload } in outbox.drain(..) {
+        for Staged { stream, payload } in &mut outbox {
             stream.send_posted(payload);
         }
+        outbox.clear();
         let mut next = self.outbox.borrow_mut();
         if next.is_empty() {
             *next = outbox;

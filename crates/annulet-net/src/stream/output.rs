@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use annulet_driver::{Op, Outcome};
 
 use super::local::STAGING_MAX;
-use super::{Life, State, Stream, WRITABLE, state_of, submit};
+use super::{Flag, Life, State, Stream, Trouble, WRITABLE, state_of, submit};
 use crate::error::Error;
 use crate::payload::Payload;
 
@@ -17,7 +17,30 @@ const PAYLOADS_MAX: usize = 1024;
 /// Payloads offered to the kernel in one call.
 const SLICES_MAX: usize = 16;
 
+const STAGED: &str = "not polled after it was ready";
+
 impl Stream {
+    /// Stages a payload when there is room for it.
+    ///
+    /// # Panics
+    /// When there is no payload: it was staged before.
+    #[inline]
+    pub(crate) fn poll_send<P: Into<Payload> + AsRef<[u8]>>(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        payload: &mut Option<P>,
+    ) -> Poll<Result<(), Error>> {
+        let length = payload.as_ref().map_or(0, |payload| payload.as_ref().len());
+        let mut state = state_of(self);
+        if !state.is_first() || length == 0 {
+            drop(state);
+            std::task::ready!(self.poll_room(cx, length))?;
+            return Poll::Ready(self.stage(payload.take().expect(STAGED).into()));
+        }
+        state.outbox = Some(self.local.post(self, Some(payload.take().expect(STAGED).into())));
+        Poll::Ready(Ok(()))
+    }
+
     /// Ready when a payload of `length` bytes may be staged.
     pub(crate) fn poll_room(self: &Rc<Self>, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), Error>> {
         let mut state = state_of(self);
@@ -119,7 +142,7 @@ impl Stream {
     /// Ready when the kernel has taken every staged byte.
     pub(crate) fn poll_flush(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = state_of(self);
-        if let Some(error) = state.write_error {
+        if let Some(error) = state.write_error() {
             return Poll::Ready(Err(error));
         }
         if self.unsent_bytes(&state) == 0 {
@@ -132,15 +155,16 @@ impl Stream {
     /// Sends FIN after what is staged.
     pub(crate) fn shutdown_write(self: &Rc<Self>) {
         let mut state = state_of(self);
-        if !std::mem::replace(&mut state.flags.write_shut, true) {
+        if !state.flags.is(Flag::WRITE_SHUT) {
+            state.flags.set(Flag::WRITE_SHUT);
             self.send_at_turn_end(&mut state);
         }
     }
 
     fn check_writable(&self, state: &State) -> Result<(), Error> {
-        match state.write_error {
+        match state.write_error() {
             Some(error) => Err(error),
-            None if state.flags.write_shut => Err(Error::BrokenPipe),
+            None if state.flags.is(Flag::WRITE_SHUT) => Err(Error::BrokenPipe),
             None => Ok(()),
         }
     }
@@ -161,38 +185,55 @@ impl Stream {
     }
 
     /// The turn ends: what is staged leaves. `payload` is all of it, or `None` when there is none or a queue.
-    pub(super) fn send_posted(&self, payload: Option<Payload>) {
+    #[inline]
+    pub(super) fn send_posted(&self, payload: &mut Option<Payload>) {
         let mut state = state_of(self);
         let state = &mut *state;
         state.outbox = None;
+        let Some(only) = payload else { return self.send_rest(state) };
         if state.life == Life::Closed {
             return;
         }
-        match payload {
-            Some(payload) => self.transmit_one(state, payload),
-            None => self.transmit(state),
-        }
-        self.step(state);
-    }
-
-    /// Sends the only payload there is.
-    fn transmit_one(&self, state: &mut State, payload: Payload) {
-        let slice = payload.as_slice();
+        let slice = only.as_slice();
         let length = slice.len();
         let result = self.reactor().driver(|driver| driver.try_send(self.socket, &[IoSlice::new(slice)]));
-        if matches!(result, Ok(taken) if taken == length) {
-            self.local.recycle(payload);
-            if state.buffers.is_some() || state.flags.write_shut {
-                self.has_sent(state);
-            }
-            return;
+        if !matches!(result, Ok(taken) if taken == length) {
+            return self.sent_in_part(state, payload.take(), length, result);
         }
+        if let Payload::Vec { .. } = only {
+            self.local.recycle(payload.take());
+        }
+        if state.life != Life::Open || state.buffers.is_some() || state.flags.is(Flag::WRITE_SHUT) {
+            self.has_sent(state);
+            self.step(state);
+        }
+    }
+
+    /// [`send_posted`](Self::send_posted) without a payload.
+    #[inline(never)]
+    fn send_rest(&self, state: &mut State) {
+        if state.life != Life::Closed {
+            self.transmit(state);
+            self.step(state);
+        }
+    }
+
+    /// The kernel did not take all of a payload: it becomes the queue.
+    #[cold]
+    fn sent_in_part(
+        &self,
+        state: &mut State,
+        payload: Option<Payload>,
+        length: usize,
+        result: std::io::Result<usize>,
+    ) {
         let buffers = self.buffers(state);
         buffers.unsent_bytes += length;
-        buffers.unsent.push_back(payload);
+        buffers.unsent.extend(payload);
         if self.account(state, length, result) {
             self.has_sent(state);
         }
+        self.step(state);
     }
 
     /// Offers everything staged to the kernel, once; waits for room for what it does not take.
@@ -243,13 +284,13 @@ impl Stream {
             }
             left -= length;
             let sent = buffers.unsent.pop_front().expect("just seen");
-            self.local.recycle(sent);
+            self.local.recycle(Some(sent));
         }
         if taken < offered {
             // A slow peer pins no pool buffer: what is left of leases is copied.
             buffers.unsent.iter_mut().for_each(Payload::unpin);
             buffers.writable = Some(submit(self, WRITABLE, Op::Writable { socket: self.socket }));
-            state.timing.write_since = self.now();
+            buffers.write_since = self.now();
             self.update_timer(state);
         }
         true
@@ -280,22 +321,27 @@ impl Stream {
 
     /// Transmits after a wait: a wait that brought no progress does not restart the write clock.
     fn resume_transmit(&self, state: &mut State) {
-        let since = state.timing.write_since;
+        let since = state.buffers.as_ref().map(|buffers| buffers.write_since);
         let before = self.unsent_bytes(state);
         self.transmit(state);
-        if self.unsent_bytes(state) == before {
-            state.timing.write_since = since;
+        if self.unsent_bytes(state) == before
+            && let (Some(buffers), Some(since)) = (&mut state.buffers, since)
+        {
+            buffers.write_since = since;
             self.update_timer(state);
         }
     }
 
     /// FIN, once everything is out.
     fn finish_writing(&self, state: &mut State) {
-        if !state.flags.write_shut || state.flags.fin_sent || state.write_error.is_some() {
+        if !state.flags.is(Flag::WRITE_SHUT)
+            || state.flags.is(Flag::FIN_SENT)
+            || state.write_error().is_some()
+        {
             return;
         }
         if state.outbox.is_none() && state.buffers.as_ref().is_none_or(|buffers| buffers.unsent.is_empty()) {
-            state.flags.fin_sent = true;
+            state.flags.set(Flag::FIN_SENT);
             // Fails only when the peer is gone, which the receive reports.
             let _ = self.reactor().driver(|driver| driver.sockets().shutdown(self.socket, Shutdown::Write));
         }
@@ -303,12 +349,13 @@ impl Stream {
 
     /// The connection is broken: both directions learn it, what was not sent is counted.
     pub(super) fn fail(&self, state: &mut State, error: Error) {
+        let trouble = state.trouble();
         // The same reset tells a send EPIPE when the receive took it first, whichever of them is heard of first.
-        if error == Error::Reset && state.write_error == Some(Error::BrokenPipe) {
-            (state.read_error, state.write_error) = (Some(error), Some(error));
+        if error == Error::Reset && trouble.write == Some(Error::BrokenPipe) {
+            *trouble = Trouble { read: Some(error), write: Some(error) };
         }
-        state.read_error.get_or_insert(error);
-        state.write_error.get_or_insert(error);
+        trouble.read.get_or_insert(error);
+        trouble.write.get_or_insert(error);
         let undelivered = self.unsent_bytes(state);
         if undelivered > 0 {
             self.counters().connections_undelivered.increment();
@@ -325,5 +372,16 @@ impl Stream {
         }
         Self::wake_reader(state);
         Self::wake_writer(state);
+    }
+}
+
+impl State {
+    /// Nothing is staged, and something may be.
+    #[inline]
+    fn is_first(&self) -> bool {
+        self.outbox.is_none()
+            && self.buffers.is_none()
+            && self.trouble.is_none()
+            && !self.flags.is(Flag::WRITE_SHUT)
     }
 }

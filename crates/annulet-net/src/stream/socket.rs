@@ -2,14 +2,19 @@
 
 use annulet_driver::{Address, SocketOption, Sockets};
 
-use super::{Life, Stream};
+use super::{Flag, Life, Stream};
 use crate::error::Error;
 
 impl Stream {
     pub(crate) fn set_option(&self, option: SocketOption) -> Result<(), Error> {
         self.on_socket(|sockets| sockets.set_option(self.socket, option))?;
         if let SocketOption::ResetOnClose(on) = option {
-            self.state.borrow_mut().flags.reset_on_close = on;
+            let flags = &mut self.state.borrow_mut().flags;
+            if on {
+                flags.set(Flag::RESET_ON_CLOSE);
+            } else {
+                flags.clear(Flag::RESET_ON_CLOSE);
+            }
         }
         Ok(())
     }
@@ -29,7 +34,7 @@ impl Stream {
     fn on_socket<R>(&self, call: impl FnOnce(&mut dyn Sockets) -> std::io::Result<R>) -> Result<R, Error> {
         let state = self.state.borrow();
         if state.life == Life::Closed {
-            return Err(state.write_error.unwrap_or(Error::Aborted));
+            return Err(state.write_error().unwrap_or(Error::Aborted));
         }
         self.reactor().driver(|driver| call(driver.sockets())).map_err(|error| Error::from_io(&error))
     }

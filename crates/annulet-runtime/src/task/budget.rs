@@ -10,6 +10,7 @@ use crate::reactor::Reactor;
 
 impl Reactor {
     /// Takes one unit; `Pending` (with the task woken) when none is left.
+    #[inline]
     pub fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
         let budget = &self.core().budget;
         match budget.get().checked_sub(1) {

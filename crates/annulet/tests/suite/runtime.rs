@@ -46,7 +46,7 @@ fn runtimes_one_after_another_leave_nothing_behind() {
             run(builder.clone().reactors(3), busy_life());
             let threads_before = threads();
             let descriptors_before = descriptors();
-            let memory = resident();
+            let memory = Memory::now();
             for _ in 0..20 {
                 run(builder.clone().reactors(3), busy_life());
             }
@@ -57,7 +57,7 @@ fn runtimes_one_after_another_leave_nothing_behind() {
             });
             assert!(settled, "{} threads, {threads_before} before", threads());
             assert_eq!(descriptors(), descriptors_before);
-            let grown = resident().saturating_sub(memory);
+            let grown = memory.grown();
             println!("20 runtimes of 3 reactors: memory grew by {} KiB", grown >> 10);
             assert!(grown < 4 << 20, "memory grew by {grown}");
         });

@@ -82,10 +82,10 @@ fn connections_that_come_and_go_leave_nothing_behind() {
             let figures = || {
                 (descriptors(), counter("buffers_total"), counter("buffers_leased"), counter("tasks_live"))
             };
-            let (before, memory) = (figures(), resident());
+            let (before, memory) = (figures(), Memory::now());
             let start = Instant::now();
             churn(connections).await;
-            let grown = resident().saturating_sub(memory);
+            let grown = memory.grown();
             println!(
                 "{connections} connections in {:?}: memory grew by {} KiB",
                 start.elapsed(),
@@ -154,7 +154,7 @@ fn idle_connections_cost_little_memory_and_no_system_call() {
             // One connection first, so that what is set up once is not counted.
             thread(move || exchange(&mut connect(address), b"hello")).await;
             until("it closed", || counter("connections_open") == 0).await;
-            let before = resident();
+            let before = Memory::now();
             let helpers = (connections / 5_000).max(1);
             let mut waiting = Vec::new();
             for _ in 0..helpers {
@@ -165,7 +165,7 @@ fn idle_connections_cost_little_memory_and_no_system_call() {
             if full() {
                 sleep(Duration::from_secs(30)).await;
             }
-            let each = resident().saturating_sub(before) / connections;
+            let each = before.grown() / connections;
             println!("{connections} idle connections: {each} bytes of resident memory each");
             assert!(each <= idle_bytes_max(), "{each} bytes for each idle connection");
             assert_eq!(counter("buffers_leased"), 0);
