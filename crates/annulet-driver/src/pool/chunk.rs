@@ -188,17 +188,25 @@ impl Deref for Chunk {
 }
 
 impl Drop for Chunk {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if self.is_lease() {
             // SAFETY: C1.
             let pool = unsafe { Rc::from_raw(self.owner.cast::<Shared>().as_ptr()) };
             pool.take_back(self.place.id());
         } else {
-            // SAFETY: C1.
-            drop(unsafe { Box::from_raw(self.owner.cast::<Heap>().as_ptr()) });
+            // SAFETY: C1; the chunk is not used any more.
+            unsafe { drop_heap(self.owner.cast()) };
         }
     }
+}
+
+/// # Safety
+/// `heap` is a `Box<Heap>`, raw, that nobody uses any more.
+#[cold]
+unsafe fn drop_heap(heap: NonNull<Heap>) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { Box::from_raw(heap.as_ptr()) });
 }
 
 impl AsRef<[u8]> for Chunk {

@@ -139,12 +139,12 @@ impl Source for Local {
         unreachable!("submits nothing, got {completion:?}")
     }
 
-    fn turn_end(self: Rc<Self>, _reactor: &Reactor) {
+    fn turn_end(self: Rc<Self>, reactor: &Reactor) {
         let mut outbox = self.outbox.take();
         for Staged { stream, payload } in outbox.drain(..) {
             match payload {
-                Some(Payload::Chunk(chunk)) => stream.send_posted(chunk),
-                Some(payload) => stream.send_posted(payload),
+                Some(Payload::Chunk(chunk)) => stream.send_posted(reactor, chunk),
+                Some(payload) => stream.send_posted(reactor, payload),
                 None => stream.send_queue(),
             }
         }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use annulet_driver::{Op, Outcome};
+use annulet_runtime::Reactor;
 
 use super::local::STAGING_MAX;
 use super::{Flag, Life, State, Stream, Trouble, WRITABLE, state_of, submit};
@@ -186,7 +187,7 @@ impl Stream {
 
     /// The turn ends: all that is staged, one payload, leaves.
     #[inline]
-    pub(super) fn send_posted<P: Into<Payload> + AsRef<[u8]>>(&self, payload: P) {
+    pub(super) fn send_posted<P: Into<Payload> + AsRef<[u8]>>(&self, reactor: &Reactor, payload: P) {
         let mut state = state_of(self);
         let state = &mut *state;
         state.outbox = None;
@@ -195,7 +196,7 @@ impl Stream {
         }
         let slice = payload.as_ref();
         let length = slice.len();
-        let result = self.reactor().driver(|driver| driver.try_send(self.socket, &[IoSlice::new(slice)]));
+        let result = reactor.driver(|driver| driver.try_send(self.socket, &[IoSlice::new(slice)]));
         if !matches!(result, Ok(taken) if taken == length) {
             return self.sent_in_part(state, payload.into(), length, result);
         }
