@@ -38,7 +38,8 @@ struct State {
     accept: Accept,
     queue: VecDeque<Socket>,
     failure: Option<io::Error>,
-    waker: Option<Waker>,
+    /// Several tasks may wait on one listener.
+    waiters: Vec<Waker>,
     timer: Option<TimerKey>,
     /// Take the kernel's queue over and close the listener, once nothing is in flight.
     stopping: bool,
@@ -69,7 +70,7 @@ impl AcceptorHandle {
                 accept: Accept::Idle,
                 queue: VecDeque::new(),
                 failure: None,
-                waker: None,
+                waiters: Vec::new(),
                 timer: None,
                 stopping: false,
                 abandoned: false,
@@ -97,8 +98,8 @@ impl AcceptorHandle {
             Accept::Idle if !state.stopping => self.0.arm(&mut state),
             _ => {}
         }
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.waker = Some(cx.waker().clone());
+        if !state.waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+            state.waiters.push(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -135,7 +136,7 @@ impl Drop for AcceptorHandle {
     fn drop(&mut self) {
         let mut state = self.0.state.borrow_mut();
         state.abandoned = true;
-        state.waker = None;
+        state.waiters.clear();
         self.0.close_queue(&mut state);
         self.0.stop(&mut state);
     }
@@ -220,9 +221,8 @@ impl Acceptor {
 }
 
 fn wake(state: &mut State) {
-    if let Some(waker) = state.waker.take() {
-        waker.wake();
-    }
+    // All of them: which of them still waits is not known, and who finds nothing waits again.
+    state.waiters.drain(..).for_each(Waker::wake);
 }
 
 /// Errors that pass when something is closed: EMFILE, ENFILE, ENOBUFS, ENOMEM.

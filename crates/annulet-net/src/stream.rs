@@ -238,7 +238,8 @@ impl Stream {
         let left = self.handles.get() - 1;
         self.handles.set(left);
         // With one half in a task that panics, the peer must not take what the other sent for all there was.
-        if std::thread::panicking() {
+        let resets = left == 0 && self.state.borrow().flags.is(Flag::RESET_ON_CLOSE);
+        if resets || std::thread::panicking() {
             self.abort(Error::Aborted);
         }
         if left == 0 {

@@ -82,6 +82,8 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let reactor = Reactor::current();
         if reactor.now() >= self.deadline {
+            // Time stands still within a turn: a loop of sleeps that are over would never let it pass.
+            std::task::ready!(reactor.poll_budget(cx));
             self.disarm();
             return Poll::Ready(());
         }

@@ -34,8 +34,8 @@ impl Timing {
 impl State {
     #[inline]
     pub(super) fn bytes_came(&mut self, now: Instant) {
+        self.resume(now);
         self.timing.since = now;
-        self.flags.clear(Flag::PAUSED);
         if self.phase == Phase::Setup {
             self.phase = Phase::BetweenMessages;
         }
@@ -43,8 +43,10 @@ impl State {
 
     /// The reader gave up its wait.
     pub(super) fn pause(&mut self, now: Instant) {
-        self.flags.set(Flag::PAUSED);
-        self.timing.paused = now;
+        if !self.flags.is(Flag::PAUSED) {
+            self.flags.set(Flag::PAUSED);
+            self.timing.paused = now;
+        }
     }
 
     /// The reader waits (again): what it did meanwhile does not count.

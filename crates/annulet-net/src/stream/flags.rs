@@ -22,6 +22,8 @@ impl Flag {
     pub(super) const FIN_SENT: Self = Self(1 << 5);
     /// The reader gave up a wait, and the clocks stand still since.
     pub(super) const PAUSED: Self = Self(1 << 6);
+    /// The user wants no orderly end: closing is to be a reset, without a FIN before it.
+    pub(super) const RESET_ON_CLOSE: Self = Self(1 << 7);
     /// Nothing more comes, or only what the kernel still has.
     pub(super) const INPUT_OVER: Self = Self(Self::ENDED.0 | Self::DRAINING.0);
 }

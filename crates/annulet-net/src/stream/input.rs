@@ -93,10 +93,10 @@ impl Stream {
             state.reader = Some(cx.waker().clone());
         }
         state.flags.set(Flag::READER_WAITING);
+        state.resume(self.now());
         if state.flags.take(Flag::READER_ACTIVE) {
             state.timing.since = self.now();
         }
-        state.resume(self.now());
         if state.counts_waiting(&self.group.clocks) {
             self.update_timer(state);
         }
@@ -126,7 +126,7 @@ impl Stream {
         }
         match outcome {
             Outcome::Received(chunk) if state.life == Life::Lingering => {
-                state.timing.since = self.now();
+                // The linger's clock is not put back by what nobody wants.
                 state.late_bytes = state.late_bytes.saturating_add(chunk.len() as u32);
             }
             // Nobody is left to read it.

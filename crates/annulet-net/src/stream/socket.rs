@@ -2,12 +2,21 @@
 
 use annulet_driver::{Address, SocketOption, Sockets};
 
-use super::{Life, Stream};
+use super::{Flag, Life, Stream};
 use crate::error::Error;
 
 impl Stream {
     pub(crate) fn set_option(&self, option: SocketOption) -> Result<(), Error> {
-        self.on_socket(|sockets| sockets.set_option(self.socket, option))
+        self.on_socket(|sockets| sockets.set_option(self.socket, option))?;
+        if let SocketOption::ResetOnClose(on) = option {
+            let flags = &mut self.state.borrow_mut().flags;
+            if on {
+                flags.set(Flag::RESET_ON_CLOSE);
+            } else {
+                flags.clear(Flag::RESET_ON_CLOSE);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn option(&self, option: SocketOption) -> Result<SocketOption, Error> {

@@ -129,12 +129,11 @@ fn a_timeout_around_a_framed_recv_loses_no_byte() {
             let server = serve(async |connection: Connection| {
                 let mut lines = connection.framed(Lines::new(10_000));
                 loop {
-                    match timeout(Duration::from_millis(1), lines.recv()).await {
-                        Ok(line) => match line? {
+                    if let Ok(line) = timeout(Duration::from_millis(1), lines.recv()).await {
+                        match line? {
                             Some(line) => lines.send(line.bytes).await?,
                             None => return Ok(()),
-                        },
-                        Err(_) => {}
+                        }
                     }
                 }
             })

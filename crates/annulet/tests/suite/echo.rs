@@ -160,10 +160,10 @@ fn a_long_stream_is_byte_exact_and_memory_stays_bounded() {
             let server = serve(echo).await;
             let total = scaled(16 << 20, 256 << 20);
             stream_many(address(&server), 4, 1 << 20, 60_000, 60_000).await;
-            let before = resident();
+            let before = Memory::now();
             let start = std::time::Instant::now();
             stream_many(address(&server), 4, total, 60_000, 60_000).await;
-            let grown = resident().saturating_sub(before);
+            let grown = before.grown();
             println!(
                 "4 × {} MiB echoed in {:?}, memory grew by {} KiB",
                 total >> 20,
@@ -189,7 +189,7 @@ fn a_peer_that_reads_1_kib_at_a_time_gets_every_byte_and_memory_stays_bounded() 
             })
             .await;
             let total = scaled(2 << 20, 256 << 20);
-            let before = resident();
+            let before = Memory::now();
             let start = std::time::Instant::now();
             let address = address(&server);
             let clients: Vec<_> = (0..4)
@@ -198,7 +198,7 @@ fn a_peer_that_reads_1_kib_at_a_time_gets_every_byte_and_memory_stays_bounded() 
             for client in clients {
                 client.await;
             }
-            let grown = resident().saturating_sub(before);
+            let grown = before.grown();
             println!(
                 "4 × {} MiB echoed in {:?}, memory grew by {} KiB",
                 total >> 20,

@@ -8,6 +8,7 @@ mod support;
 mod cancellation;
 mod clocks;
 mod closing;
+mod connection;
 mod drain;
 mod echo;
 mod ecosystem;

@@ -59,7 +59,7 @@ fn bytes_that_come_one_per_segment_stay_within_the_unread_limit() {
             })
             .await;
             let address = address(&server);
-            let before = resident();
+            let before = Memory::now();
             let mut client = thread(move || {
                 let mut client = connect(address);
                 read_exactly(&mut client, 1);
@@ -76,7 +76,7 @@ fn bytes_that_come_one_per_segment_stay_within_the_unread_limit() {
             .await;
             let pinned = counter("buffers_leased") * 4096;
             assert!(pinned <= UNREAD_MAX, "{pinned} bytes are pinned by 64 KiB");
-            let grown = resident().saturating_sub(before);
+            let grown = before.grown();
             println!(
                 "64 KiB in one-byte segments: {pinned} bytes pinned, memory grew by {} KiB",
                 grown >> 10
@@ -137,7 +137,7 @@ fn bytes_that_come_one_per_segment_stay_within_the_unread_limit_when_buffers_are
             })
             .await;
             until("a hoard", || counter("pressure_copies") > 0 && counter("buffers_leased") == 6).await;
-            let before = resident();
+            let before = Memory::now();
             let streams = thread(move || {
                 let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| connect(address)).collect();
                 for client in &mut clients {
@@ -152,7 +152,7 @@ fn bytes_that_come_one_per_segment_stay_within_the_unread_limit_when_buffers_are
                 clients
             })
             .await;
-            let grown = resident().saturating_sub(before);
+            let grown = before.grown();
             println!(
                 "{CONNECTIONS} × {BYTES} bytes one by one, no buffer free: memory grew by {} KiB",
                 grown >> 10
@@ -196,7 +196,7 @@ fn a_slow_handler_slows_its_peer_through_tcp() {
             })
             .await;
             let address = address(&server);
-            let before = resident();
+            let before = Memory::now();
             let (mut client, mut pattern, first) = thread(move || {
                 let mut client = connect(address);
                 let mut pattern = Pattern::new(9);
@@ -207,7 +207,7 @@ fn a_slow_handler_slows_its_peer_through_tcp() {
             assert!(counter("receive_paused") > 0, "receiving goes on");
             let received = counter("bytes_received");
             let pinned = counter("buffers_leased") * 4096;
-            let grown = resident().saturating_sub(before);
+            let grown = before.grown();
             println!(
                 "{first} bytes taken by the kernels, {received} of them received, {pinned} bytes pinned"
             );
@@ -253,10 +253,10 @@ fn writers_wait_for_a_slow_reader_and_what_is_unsent_stays_bounded() {
             })
             .await;
             let address = address(&server);
-            let before = resident();
+            let before = Memory::now();
             let mut client = thread(move || connect_narrow(address, 4096)).await;
             until("a writer that waits", || counter("writers_waited") > 0).await;
-            let grown = resident().saturating_sub(before);
+            let grown = before.grown();
             assert!(grown < 4 << 20, "memory grew by {grown} though nothing was read");
             thread(move || {
                 let mut pattern = Pattern::new(3);
@@ -296,7 +296,7 @@ fn a_stream_that_is_never_quite_drained_holds_no_more_than_the_unsent_limit() {
             })
             .await;
             let address = address(&server);
-            let before = resident();
+            let before = Memory::now();
             let peak = thread(move || {
                 let mut client = connect_narrow(address, 16 * 1024);
                 let mut pattern = Pattern::new(4);
@@ -306,14 +306,14 @@ fn a_stream_that_is_never_quite_drained_holds_no_more_than_the_unsent_limit() {
                     let count = client.read(&mut bytes).expect("read");
                     pattern.check(&bytes[..count]);
                     if pattern.position() % (1 << 20) < 8 * 1024 {
-                        peak = peak.max(resident());
+                        peak = peak.max(before.grown());
                     }
                 }
                 assert_eq!(client.read(&mut bytes).expect("the end"), 0);
                 peak
             })
             .await;
-            let grown = peak.saturating_sub(before);
+            let grown = peak;
             println!("{total} bytes written to a slow reader: memory grew by {} KiB", grown >> 10);
             assert!(counter("writers_waited") > 100, "the reader was not slow");
             assert!(grown < 4 << 20, "memory grew by {grown}");

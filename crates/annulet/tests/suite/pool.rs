@@ -47,7 +47,8 @@ fn a_hundred_connections_half_way_through_a_frame_all_finish_on_8_buffers() {
             .await;
             let halves = (CONNECTIONS * FRAME / 2) as u64;
             until("every half received", || counter("bytes_received") == halves).await;
-            assert_eq!(counter("buffers_leased"), 0, "a frame that waits for its rest holds buffers");
+            // The gauge is of the latest turn's beginning: handlers may just have been at work.
+            until("no frame that waits for its rest holds a buffer", || counter("buffers_leased") == 0).await;
             thread(move || {
                 for (client, message) in &mut clients {
                     client.write_all(&message[FRAME / 2..]).expect("write");

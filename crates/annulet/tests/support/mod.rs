@@ -44,7 +44,7 @@ pub(crate) use client::{End, connect, connect_narrow, end_of, exchange, read_all
 pub(crate) use gate::{Gate, until};
 pub(crate) use isolate::{each_driver_alone, isolated, isolated_under};
 pub(crate) use pattern::Pattern;
-pub(crate) use process::{descriptors, resident, threads};
+pub(crate) use process::{Memory, descriptors, threads};
 pub(crate) use thread::thread;
 
 use std::net::SocketAddr;
