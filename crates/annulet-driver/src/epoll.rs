@@ -189,18 +189,19 @@ impl Driver for EpollDriver {
     }
 
     fn try_send(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let result = self.sockets.kernel.try_send(socket, slices);
-        let is_full = match &result {
-            Ok(taken) => match slices {
-                [one] => *taken < one.len(),
-                many => *taken < many.iter().map(|slice| slice.len()).sum::<usize>(),
-            },
-            Err(error) => is_would_block(error),
-        };
-        if is_full && let Some(watched) = self.sockets.table.get(socket) {
-            watched.clear(Flag::ROOM);
+        match self.sockets.kernel.try_send(socket, slices) {
+            Ok(taken) => {
+                let is_all = match slices {
+                    [one] => taken == one.len(),
+                    many => taken == many.iter().map(|slice| slice.len()).sum::<usize>(),
+                };
+                if !is_all {
+                    self.note_no_room(socket);
+                }
+                Ok(taken)
+            }
+            Err(error) => Err(self.note_send_error(socket, error)),
         }
-        result
     }
 
     fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>> {
@@ -249,6 +250,22 @@ impl Driver for EpollDriver {
 }
 
 impl EpollDriver {
+    /// Notes that a send filled the send buffer.
+    #[cold]
+    fn note_no_room(&mut self, socket: Socket) {
+        if let Some(watched) = self.sockets.table.get(socket) {
+            watched.clear(Flag::ROOM);
+        }
+    }
+
+    #[cold]
+    fn note_send_error(&mut self, socket: Socket, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.note_no_room(socket);
+        }
+        error
+    }
+
     /// True while an operation on the socket is in flight, cancelled ones included.
     fn is_busy(&mut self, socket: Socket) -> bool {
         let is_watching = |watched: &mut table::Watched| {
@@ -260,11 +277,6 @@ impl EpollDriver {
                 .iter()
                 .any(|(key, _)| self.operations.get(*key).is_some_and(|operation| operation.socket == socket))
     }
-}
-
-#[cold]
-fn is_would_block(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
 }
 
 #[cfg(test)]

@@ -32,24 +32,21 @@
 //!   first free one, which nobody can take meanwhile.
 //! - **P4** Pool and leases stay on one thread (`Rc`).
 //! - **P5** Every byte of the region was initialised by the zeroing map, so reading any of it is defined.
-//! - **P6** A lease's bytes lie within its buffer: `start <= end <= buffer_size`.
+
+mod chunk;
+
+pub use chunk::Chunk;
 
 use std::cell::Cell;
-use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
-
-use bytes::Bytes;
 
 use crate::counters::DriverCounters;
 use crate::options::PoolOptions;
 
 /// What a returned buffer is filled with in debug builds, so that use after return shows.
 const POISON: u8 = 0xdb;
-
-/// What a chunk on the heap takes beside its bytes: a second allocation, the rounding of both, a place in a queue.
-const HEAP_OVERHEAD: usize = 96;
 
 /// Number of a buffer within its pool.
 pub(crate) type BufferId = u16;
@@ -215,9 +212,8 @@ impl BufferPool {
 
     /// Where a buffer lies. The kernel may write there while the buffer is `WithKernel`.
     pub(crate) fn address(&self, id: BufferId) -> *mut u8 {
-        assert!(u32::from(id) < self.0.buffers_max, "buffer {id} is not of this pool");
-        // SAFETY: P2, the id was just checked.
-        unsafe { self.0.base.as_ptr().add(id as usize * self.0.buffer_size as usize) }
+        assert!(u32::from(id) < self.0.buffers_max, "not a buffer of this pool");
+        self.0.address(id)
     }
 
     /// Has `fill` write to the front of the first free buffer and say how much. The buffer stays free; what was written
@@ -247,10 +243,11 @@ impl BufferPool {
     ///
     /// # Panics
     /// When the pool was used since, or more than a buffer was written: the driver is broken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lease_filled(&self, filled: Filled) -> Chunk {
-        let claimed = self.0.claim(State::LEASED);
-        assert!(claimed == Some(filled.id), "the pool was used between filling and leasing");
+        let shared = &*self.0;
+        assert!(shared.free.get() == State(filled.id), "the pool was used between filling and leasing");
+        shared.claim(State::LEASED);
         self.lease(filled.id, filled.length)
     }
 
@@ -283,15 +280,9 @@ impl BufferPool {
     #[inline]
     fn lease(&self, id: BufferId, length: usize) -> Chunk {
         let shared = &*self.0;
-        assert!(length <= shared.buffer_size as usize, "kernel filled {length} bytes of a smaller buffer");
+        assert!(length <= shared.buffer_size as usize, "the kernel filled more than a buffer");
         shared.leased.set(shared.leased.get() + 1);
-        Chunk(Repr::Lease(Lease {
-            pool: self.0.clone(),
-            id,
-            start: 0,
-            end: length as u16,
-            _niche: Niche::Lease,
-        }))
+        Chunk::lease(self.0.clone(), id, length)
     }
 
     /// A copy of a chunk whose lease would take the reserve.
@@ -340,7 +331,9 @@ impl Shared {
             return None;
         }
         let state = &self.states[first.0 as usize];
-        assert!(state.get().is_free(), "buffer {} is on the free list", first.0);
+        if !state.get().is_free() {
+            misplaced(first.0, state.get(), State::LAST);
+        }
         self.free.set(state.replace(to));
         Some(first.0)
     }
@@ -352,11 +345,37 @@ impl Shared {
         self.states[id as usize].set(self.free.replace(State(id)));
     }
 
+    /// The end of a lease. The caller has the only one of this buffer, and uses it no more.
+    #[inline]
+    fn take_back(&self, id: BufferId) {
+        if cfg!(debug_assertions) {
+            self.expect(id, State::LEASED);
+            // SAFETY: P2, and P3: the buffer is leased, and the lease ends here.
+            unsafe { self.address(id).write_bytes(POISON, self.buffer_size as usize) };
+        }
+        self.leased.set(self.leased.get() - 1);
+        self.release(id, State::LEASED);
+    }
+
+    /// Where a buffer lies. For any number; only those of the pool lie within the region.
+    #[inline]
+    fn address(&self, id: BufferId) -> *mut u8 {
+        self.base.as_ptr().wrapping_add(id as usize * self.buffer_size as usize)
+    }
+
     #[inline]
     fn expect(&self, id: BufferId, expected: State) {
         let state = self.states[id as usize].get();
-        assert!(state == expected, "buffer {id} is {state:?}, not {expected:?}");
+        if state != expected {
+            misplaced(id, state, expected);
+        }
     }
+}
+
+/// Out of line and by value, so that the check costs the usual way nothing but a comparison.
+#[cold]
+fn misplaced(id: BufferId, state: State, expected: State) -> ! {
+    panic!("buffer {id} is {state:?}, not {expected:?}");
 }
 
 impl Drop for Shared {
@@ -365,179 +384,6 @@ impl Drop for Shared {
         // SAFETY: P1: mapped by `new` with this length, and no lease is left. The driver keeps a handle (or leaks
         // one) for as long as the kernel may write.
         unsafe { libc::munmap(self.base.as_ptr().cast(), length) };
-    }
-}
-
-/// Exclusive use of one filled buffer, and which of its bytes are of interest.
-struct Lease {
-    pool: Rc<Shared>,
-    id: BufferId,
-    start: u16,
-    end: u16,
-    _niche: Niche,
-}
-
-/// One value out of 256: the other 255 tell what else a [`Chunk`], and whatever encloses one, may be. So an
-/// `Option<Chunk>` or a `Result<Option<Chunk>, _>` is no larger than a chunk.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum Niche {
-    Lease,
-}
-
-impl Lease {
-    #[inline]
-    fn address(&self) -> *mut u8 {
-        let offset = self.id as usize * self.pool.buffer_size as usize;
-        // SAFETY: P2 places the buffer within the region.
-        unsafe { self.pool.base.as_ptr().add(offset) }
-    }
-
-    #[inline]
-    fn len(&self) -> usize {
-        self.end as usize - self.start as usize
-    }
-
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: P6 keeps the range within the buffer, P3 makes this lease its only user, P5 initialised it.
-        unsafe { std::slice::from_raw_parts(self.address().add(self.start as usize), self.len()) }
-    }
-
-    /// The whole buffer.
-    fn buffer_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`; `&mut self` makes the access exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.address(), self.pool.buffer_size as usize) }
-    }
-}
-
-impl Drop for Lease {
-    #[inline]
-    fn drop(&mut self) {
-        if cfg!(debug_assertions) {
-            self.buffer_mut().fill(POISON);
-        }
-        self.pool.leased.set(self.pool.leased.get() - 1);
-        self.pool.release(self.id, State::LEASED);
-    }
-}
-
-struct Heap {
-    bytes: Box<[u8]>,
-    start: usize,
-    end: usize,
-}
-
-/// Received bytes: usually a lease on the buffer the kernel filled, on the heap when the pool was short.
-///
-/// Dereferences to the bytes. Dropping it gives the buffer back, so keep one only as long as the bytes are of use:
-/// [`into_bytes`](Self::into_bytes) and `to_vec` copy them out. A chunk stays on its reactor's thread.
-pub struct Chunk(Repr);
-
-enum Repr {
-    Lease(Lease),
-    Heap(Box<Heap>),
-}
-
-// It is handed through several layers for every message, in such wrappings.
-const _: () = assert!(size_of::<Chunk>() == 16);
-const _: () = assert!(size_of::<std::task::Poll<Result<Option<Chunk>, std::io::ErrorKind>>>() == 16);
-
-impl Chunk {
-    /// Removes the first `count` bytes.
-    ///
-    /// # Panics
-    /// When there are fewer.
-    pub fn advance(&mut self, count: usize) {
-        assert!(count <= self.len(), "advance by {count} in a chunk of {}", self.len());
-        match &mut self.0 {
-            Repr::Lease(lease) => lease.start += count as u16,
-            Repr::Heap(heap) => heap.start += count,
-        }
-    }
-
-    /// Keeps the first `length` bytes; no effect when there are fewer.
-    pub fn truncate(&mut self, length: usize) {
-        if length < self.len() {
-            match &mut self.0 {
-                Repr::Lease(lease) => lease.end = lease.start + length as u16,
-                Repr::Heap(heap) => heap.end = heap.start + length,
-            }
-        }
-    }
-
-    /// Copies the bytes into memory of their own, which may go to other threads, and returns the buffer.
-    pub fn into_bytes(self) -> Bytes {
-        match self.0 {
-            Repr::Lease(lease) => Bytes::copy_from_slice(lease.bytes()),
-            Repr::Heap(heap) => Bytes::from(heap.bytes).slice(heap.start..heap.end),
-        }
-    }
-
-    /// True while the bytes lie in a pool buffer.
-    #[inline]
-    pub fn is_lease(&self) -> bool {
-        matches!(self.0, Repr::Lease(_))
-    }
-
-    /// Memory this chunk keeps from other use, in bytes: a whole buffer for a lease, and on the heap what the allocator
-    /// adds to a few bytes.
-    #[inline]
-    pub fn pinned(&self) -> usize {
-        match &self.0 {
-            Repr::Lease(lease) => lease.pool.buffer_size as usize,
-            Repr::Heap(heap) => heap.bytes.len() + HEAP_OVERHEAD,
-        }
-    }
-
-    /// The same bytes in exact-size heap memory, so that no pool buffer is held.
-    #[must_use]
-    pub fn into_heap(self) -> Self {
-        if self.is_lease() { Self::from(self.to_vec()) } else { self }
-    }
-
-    /// Appends `bytes` in the unused rest of a leased buffer; false when they do not fit.
-    pub fn try_append(&mut self, bytes: &[u8]) -> bool {
-        let Repr::Lease(lease) = &mut self.0 else { return false };
-        let end = lease.end as usize;
-        let Some(room) = lease.buffer_mut().get_mut(end..end + bytes.len()) else { return false };
-        room.copy_from_slice(bytes);
-        lease.end += bytes.len() as u16;
-        true
-    }
-}
-
-impl Deref for Chunk {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        match &self.0 {
-            Repr::Lease(lease) => lease.bytes(),
-            Repr::Heap(heap) => &heap.bytes[heap.start..heap.end],
-        }
-    }
-}
-
-impl AsRef<[u8]> for Chunk {
-    #[inline]
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-/// A chunk on the heap, as tests and clients make them.
-impl From<Vec<u8>> for Chunk {
-    fn from(bytes: Vec<u8>) -> Self {
-        let bytes = bytes.into_boxed_slice();
-        Self(Repr::Heap(Box::new(Heap { start: 0, end: bytes.len(), bytes })))
-    }
-}
-
-impl std::fmt::Debug for Chunk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = if self.is_lease() { "lease" } else { "heap" };
-        write!(f, "Chunk({kind}, {} bytes)", self.len())
     }
 }
 

@@ -60,8 +60,8 @@ impl Connection {
 
     #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
-        if let Some(chunk) = self.current.take() {
-            return Poll::Ready(Ok(Some(*chunk)));
+        if self.current.is_some() {
+            return Poll::Ready(Ok(self.current.take().map(|chunk| *chunk)));
         }
         self.stream.poll_recv(cx)
     }

@@ -250,10 +250,12 @@ impl Stream {
 }
 
 impl Source for Stream {
-    fn complete(self: Rc<Self>, _reactor: &Reactor, tag: u32, completion: Completion) {
+    fn complete(self: Rc<Self>, reactor: &Reactor, tag: u32, completion: Completion) {
         let mut state = self.state.borrow_mut();
         match completion.outcome {
-            Outcome::Received(chunk) if state.life == Life::Open => self.on_bytes(&mut state, chunk),
+            Outcome::Received(chunk) if state.life == Life::Open => {
+                self.on_bytes(&mut state, reactor.now(), chunk);
+            }
             outcome => self.on_event(&mut state, tag, outcome, completion.last),
         }
     }

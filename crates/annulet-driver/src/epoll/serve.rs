@@ -4,9 +4,9 @@ use std::io;
 
 use super::EpollDriver;
 use super::operation::Kind;
-use super::table::{Flag, Place, Side, WAKE, Watched};
+use super::table::{Flag, Place, Side, WAKE};
 use crate::driver::Sockets;
-use crate::op::{Completion, Key, Outcome, Token};
+use crate::op::{Completion, Key, Outcome};
 use crate::pool::Filled;
 use crate::signals;
 use crate::socket::{Socket, SocketOption};
@@ -18,6 +18,16 @@ pub(super) const BUFFERS_PER_TURN: usize = 16;
 
 /// Connections taken from one listener in a turn.
 pub(super) const ACCEPTS_PER_TURN: usize = 64;
+
+/// What one receive came to.
+enum Step {
+    /// Bytes. When they did not fill the buffer the socket is empty, unless the peer has finished.
+    Received { is_full: bool, is_copy: bool },
+    /// Nothing, but another attempt may have more luck.
+    Again,
+    /// Nothing, and it has been seen to.
+    Over,
+}
 
 impl EpollDriver {
     pub(super) fn put_on_ready_list(&mut self, socket: Socket) {
@@ -44,8 +54,10 @@ impl EpollDriver {
             // Closed since, or cancelled (then the edge is remembered and the next operation is listed again).
             let Some(watched) = self.sockets.table.at(place) else { continue };
             watched.clear(Flag::LISTED);
-            let watched = *watched;
-            self.read(place, watched, completions);
+            let is_read_closed = watched.is(Flag::READ_CLOSED);
+            if let Some(slot) = watched.start_reading() {
+                self.read(place, slot, is_read_closed, completions);
+            }
         }
         self.serving = serving;
     }
@@ -57,14 +69,17 @@ impl EpollDriver {
             return self.handle_other_event(data, completions);
         };
         watched.merge(event);
-        let watched = *watched;
+        let is_read_closed = watched.is(Flag::READ_CLOSED);
+        let writer = watched.slot(Side::Write);
         // What is listed has had its share of this turn.
-        if !watched.is(Flag::LISTED) {
-            self.read(place, watched, completions);
+        if !watched.is(Flag::LISTED)
+            && let Some(slot) = watched.start_reading()
+        {
+            self.read(place, slot, is_read_closed, completions);
         }
         // Not by the end of reading alone: a half-closed peer may yet take what is queued for it.
         if event & (WRITABLE | CLOSED | ERROR) != 0
-            && let Some(slot) = watched.slot(Side::Write)
+            && let Some(slot) = writer
         {
             self.write(place, slot, completions);
         }
@@ -81,46 +96,84 @@ impl EpollDriver {
         }
     }
 
-    /// Serves the Receive or Accept at `place`, if there is one and anything may be there for it.
-    #[inline]
-    fn read(&mut self, place: Place, watched: Watched, completions: &mut Vec<Completion>) {
-        if !watched.is(Flag::READABLE) {
-            return;
-        }
-        let Some(slot) = watched.slot(Side::Read) else { return };
-        let (key, operation) = self.operations.tenant(slot);
-        match operation.kind {
-            Kind::Receive => self.receive(place, slot, watched.is(Flag::READ_CLOSED), completions),
-            Kind::Accept => self.accept(place, operation.token, key, completions),
+    /// Serves the Receive or Accept in `slot`, for which something may be there.
+    #[inline(always)]
+    fn read(&mut self, place: Place, slot: u32, is_read_closed: bool, completions: &mut Vec<Completion>) {
+        match self.operations.tenant(slot).1.kind {
+            Kind::Receive => self.receive(place, slot, is_read_closed, completions),
+            Kind::Accept => self.accept(place, slot, completions),
             kind @ (Kind::Writable | Kind::Connect | Kind::Signal) => unreachable!("{kind:?} does not read"),
         }
     }
 
-    /// The usual receive is one short read: what else may happen is kept apart, so that its way through here is short.
+    /// The usual receive is one short read. What else may happen is kept apart, so that the way of this one is short.
+    #[inline(always)]
     fn receive(&mut self, place: Place, slot: u32, is_read_closed: bool, completions: &mut Vec<Completion>) {
-        for _ in 0..BUFFERS_PER_TURN {
-            let is_pool_short = self.pool.is_short();
-            let filled = match sys::receive_pooled(place.descriptor as i32, &self.pool) {
-                Some(Ok(filled)) if filled.len() > 0 => filled,
-                None if self.pool.grow() => continue,
-                nothing => return self.receive_nothing(place, slot, nothing, completions),
-            };
-            let length = filled.len();
-            self.counters.bytes_received.add(length as u64);
-            let (key, operation) = self.operations.tenant(slot);
-            let token = operation.token;
-            let chunk =
-                if is_pool_short { self.pool.copy_filled(filled) } else { self.pool.lease_filled(filled) };
-            completions.push(Completion { token, key, outcome: Outcome::Received(chunk), last: false });
-            if length < self.pool.buffer_size() as usize && !is_read_closed {
-                return self.note_empty(place);
-            }
-            // No more than one copy a turn.
-            if is_pool_short {
-                break;
+        match self.receive_once(place, slot, completions) {
+            Step::Received { is_full: false, .. } if !is_read_closed => {}
+            step => self.receive_more(place, slot, is_read_closed, step, completions),
+        }
+    }
+
+    /// Goes on after `step`, until nothing is left or the connection has had its share of this turn.
+    #[cold]
+    fn receive_more(
+        &mut self,
+        place: Place,
+        slot: u32,
+        is_read_closed: bool,
+        mut step: Step,
+        completions: &mut Vec<Completion>,
+    ) {
+        for _ in 1..BUFFERS_PER_TURN {
+            match step {
+                // No more than one copy a turn.
+                Step::Received { is_copy: true, .. } => break,
+                Step::Received { is_full: false, .. } if !is_read_closed => break,
+                Step::Received { .. } | Step::Again => step = self.receive_once(place, slot, completions),
+                Step::Over => return,
             }
         }
-        self.put_on_ready_list(place.socket());
+        match step {
+            Step::Received { is_full: false, .. } if !is_read_closed => {}
+            Step::Received { .. } | Step::Again => {
+                self.note_more(place);
+                self.put_on_ready_list(place.socket());
+            }
+            Step::Over => {}
+        }
+    }
+
+    #[inline(always)]
+    fn receive_once(&mut self, place: Place, slot: u32, completions: &mut Vec<Completion>) -> Step {
+        if self.pool.is_short() {
+            return self.receive_copy(place, slot, completions);
+        }
+        let filled = match sys::receive_pooled(place.descriptor as i32, &self.pool) {
+            Some(Ok(filled)) if filled.len() > 0 => filled,
+            nothing => return self.receive_nothing(place, slot, nothing, completions),
+        };
+        let length = filled.len();
+        self.counters.bytes_received.add(length as u64);
+        let (key, operation) = self.operations.tenant(slot);
+        let outcome = Outcome::Received(self.pool.lease_filled(filled));
+        completions.push(Completion { token: operation.token, key, outcome, last: false });
+        Step::Received { is_full: length == self.pool.buffer_size() as usize, is_copy: false }
+    }
+
+    /// [`receive_once`](Self::receive_once) while leases are short.
+    #[cold]
+    fn receive_copy(&mut self, place: Place, slot: u32, completions: &mut Vec<Completion>) -> Step {
+        let filled = match sys::receive_pooled(place.descriptor as i32, &self.pool) {
+            Some(Ok(filled)) if filled.len() > 0 => filled,
+            nothing => return self.receive_nothing(place, slot, nothing, completions),
+        };
+        let length = filled.len();
+        self.counters.bytes_received.add(length as u64);
+        let (key, operation) = self.operations.tenant(slot);
+        let outcome = Outcome::Received(self.pool.copy_filled(filled));
+        completions.push(Completion { token: operation.token, key, outcome, last: false });
+        Step::Received { is_full: length == self.pool.buffer_size() as usize, is_copy: true }
     }
 
     #[cold]
@@ -130,17 +183,29 @@ impl EpollDriver {
         slot: u32,
         result: Option<io::Result<Filled>>,
         completions: &mut Vec<Completion>,
-    ) {
+    ) -> Step {
         let (key, _) = self.operations.tenant(slot);
         match result {
+            None if self.pool.grow() => return Step::Again,
             None => self.starve(place),
-            Some(Ok(_)) => self.finish(key, Outcome::End, completions),
-            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => self.note_empty(place),
-            Some(Err(error)) => self.finish(key, Outcome::Failed(error), completions),
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // The end stays, for whoever asks next.
+            Some(Ok(_)) => {
+                self.note_more(place);
+                self.finish(key, Outcome::End, completions);
+            }
+            Some(Err(error)) => {
+                self.note_more(place);
+                self.finish(key, Outcome::Failed(error), completions);
+            }
         }
+        Step::Over
     }
 
-    fn accept(&mut self, place: Place, token: Token, key: Key, completions: &mut Vec<Completion>) {
+    #[cold]
+    fn accept(&mut self, place: Place, slot: u32, completions: &mut Vec<Completion>) {
+        let (key, operation) = self.operations.tenant(slot);
+        let token = operation.token;
         for _ in 0..ACCEPTS_PER_TURN {
             match sys::accept(place.descriptor as i32, self.sockets.kernel.accept_flags()) {
                 Ok(descriptor) => {
@@ -152,29 +217,36 @@ impl EpollDriver {
                         last: false,
                     });
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.note_empty(place),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_of_the_connection(&error) => {}
-                // The listener stays noted as readable: the connection is still in its queue and makes no new edge.
-                Err(error) => return self.finish(key, Outcome::Failed(error), completions),
+                Err(error) => {
+                    // The connection is still in the queue and makes no new edge.
+                    self.note_more(place);
+                    return self.finish(key, Outcome::Failed(error), completions);
+                }
             }
         }
+        self.note_more(place);
         self.put_on_ready_list(place.socket());
     }
 
-    #[inline]
-    fn note_empty(&mut self, place: Place) {
+    /// Something may be left to read at `place`.
+    #[cold]
+    fn note_more(&mut self, place: Place) {
         if let Some(watched) = self.sockets.table.at(place) {
-            watched.clear(Flag::READABLE);
+            watched.set(Flag::READABLE);
         }
     }
 
     #[cold]
     fn starve(&mut self, place: Place) {
         self.counters.starved_receives.increment();
+        self.note_more(place);
         self.sockets.table.enter(place.socket()).set(Flag::LISTED);
         self.starved.push(place);
     }
 
+    #[cold]
     fn write(&mut self, place: Place, slot: u32, completions: &mut Vec<Completion>) {
         let (key, operation) = self.operations.tenant(slot);
         match operation.kind {

@@ -29,7 +29,7 @@ pub(super) struct Watched {
 pub(super) struct Flag(u16);
 
 impl Flag {
-    /// An edge of reading came, and no attempt since has found the socket empty.
+    /// An edge of reading came, and no attempt since has found the socket empty. Unset while an attempt is under way.
     pub(super) const READABLE: Self = Self(epoll::READABLE as u16);
     /// The send buffer had room, and no attempt since has filled it.
     pub(super) const ROOM: Self = Self(epoll::WRITABLE as u16);
@@ -91,6 +91,18 @@ impl Watched {
         if self.is(Flag::READ_CLOSED) {
             self.set(Flag::READABLE);
         }
+    }
+
+    /// The slot of the operation that reads, if there may be something for it to read. The socket is then taken to be
+    /// empty: it will be, as a rule, and who leaves something there [says so](Self::set).
+    #[inline]
+    pub(super) fn start_reading(&mut self) -> Option<u32> {
+        if !self.is(Flag::READABLE) {
+            return None;
+        }
+        let slot = self.slot(Side::Read)?;
+        self.clear(Flag::READABLE);
+        Some(slot)
     }
 
     /// Slot of the operation on a side.

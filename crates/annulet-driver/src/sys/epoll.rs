@@ -129,9 +129,11 @@ impl Poller {
     }
 
     /// Flags and data of one of the [`filled`](Self::filled) events.
+    #[inline]
     pub(crate) fn event(&self, index: usize) -> (u32, u64) {
+        debug_assert!(index < self.filled, "an event of an earlier wait");
         // By value: the struct is packed on x86-64, as the kernel's is.
-        let libc::epoll_event { events, u64: data } = self.events[..self.filled][index];
+        let libc::epoll_event { events, u64: data } = self.events[index];
         (events, data)
     }
 

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use annulet_driver::{Chunk, Op, Outcome};
+use annulet_driver::{Chunk, Instant, Op, Outcome};
 
 use super::{Flag, Life, RECEIVE, Receive, State, Stream, failure, state_of, submit};
 use crate::error::Error;
@@ -155,8 +155,8 @@ impl Stream {
 
     /// Bytes for an open connection.
     #[inline]
-    pub(super) fn on_bytes(&self, state: &mut State, chunk: Chunk) {
-        state.bytes_came(self.now());
+    pub(super) fn on_bytes(&self, state: &mut State, now: Instant, chunk: Chunk) {
+        state.bytes_came(now);
         if state.unread.is_none() && chunk.pinned() <= self.group.limits.unread_max {
             state.unread = Some(chunk);
         } else {

@@ -105,16 +105,19 @@ impl Local {
     }
 
     /// Drops a payload that has been sent, keeping its memory when it is of use.
+    #[inline]
+    pub(super) fn recycle(&self, payload: Payload) {
+        if let Payload::Vec { bytes, .. } = payload {
+            self.keep_staging(bytes);
+        }
+    }
+
     #[inline(never)]
-    pub(super) fn recycle(&self, payload: Option<Payload>) {
-        if let Some(Payload::Vec { mut bytes, .. }) = payload
-            && bytes.capacity() <= STAGING_MAX
-        {
-            let mut spare = self.spare_staging.borrow_mut();
-            if spare.len() < SPARES_MAX {
-                bytes.clear();
-                spare.push(bytes);
-            }
+    fn keep_staging(&self, mut bytes: Vec<u8>) {
+        let mut spare = self.spare_staging.borrow_mut();
+        if bytes.capacity() <= STAGING_MAX && spare.len() < SPARES_MAX {
+            bytes.clear();
+            spare.push(bytes);
         }
     }
 
@@ -136,12 +139,15 @@ impl Source for Local {
         unreachable!("submits nothing, got {completion:?}")
     }
 
-    fn turn_end(self: Rc<Self>, _reactor: &Reactor) {
+    fn turn_end(self: Rc<Self>, reactor: &Reactor) {
         let mut outbox = self.outbox.take();
-        for Staged { stream, payload } in &mut outbox {
-            stream.send_posted(payload);
+        for Staged { stream, payload } in outbox.drain(..) {
+            match payload {
+                Some(Payload::Chunk(chunk)) => stream.send_posted(reactor, chunk),
+                Some(payload) => stream.send_posted(reactor, payload),
+                None => stream.send_queue(),
+            }
         }
-        outbox.clear();
         let mut next = self.outbox.borrow_mut();
         if next.is_empty() {
             *next = outbox;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use annulet_driver::{Op, Outcome};
+use annulet_runtime::Reactor;
 
 use super::local::STAGING_MAX;
 use super::{Flag, Life, State, Stream, Trouble, WRITABLE, state_of, submit};
@@ -184,37 +185,36 @@ impl Stream {
         }
     }
 
-    /// The turn ends: what is staged leaves. `payload` is all of it, or `None` when there is none or a queue.
+    /// The turn ends: all that is staged, one payload, leaves.
     #[inline]
-    pub(super) fn send_posted(&self, payload: &mut Option<Payload>) {
+    pub(super) fn send_posted<P: Into<Payload> + AsRef<[u8]>>(&self, reactor: &Reactor, payload: P) {
         let mut state = state_of(self);
         let state = &mut *state;
         state.outbox = None;
-        let Some(only) = payload else { return self.send_rest(state) };
         if state.life == Life::Closed {
             return;
         }
-        let slice = only.as_slice();
+        let slice = payload.as_ref();
         let length = slice.len();
-        let result = self.reactor().driver(|driver| driver.try_send(self.socket, &[IoSlice::new(slice)]));
+        let result = reactor.driver(|driver| driver.try_send(self.socket, &[IoSlice::new(slice)]));
         if !matches!(result, Ok(taken) if taken == length) {
-            return self.sent_in_part(state, payload.take(), length, result);
+            return self.sent_in_part(state, payload.into(), length, result);
         }
-        if let Payload::Vec { .. } = only {
-            self.local.recycle(payload.take());
-        }
+        self.local.recycle(payload.into());
         if state.life != Life::Open || state.buffers.is_some() || state.flags.is(Flag::WRITE_SHUT) {
             self.has_sent(state);
             self.step(state);
         }
     }
 
-    /// [`send_posted`](Self::send_posted) without a payload.
+    /// The turn ends: what is staged leaves, from the queue, or FIN alone.
     #[inline(never)]
-    fn send_rest(&self, state: &mut State) {
+    pub(super) fn send_queue(&self) {
+        let mut state = state_of(self);
+        state.outbox = None;
         if state.life != Life::Closed {
-            self.transmit(state);
-            self.step(state);
+            self.transmit(&mut state);
+            self.step(&mut state);
         }
     }
 
@@ -223,13 +223,13 @@ impl Stream {
     fn sent_in_part(
         &self,
         state: &mut State,
-        payload: Option<Payload>,
+        payload: Payload,
         length: usize,
         result: std::io::Result<usize>,
     ) {
         let buffers = self.buffers(state);
         buffers.unsent_bytes += length;
-        buffers.unsent.extend(payload);
+        buffers.unsent.push_back(payload);
         if self.account(state, length, result) {
             self.has_sent(state);
         }
@@ -284,7 +284,7 @@ impl Stream {
             }
             left -= length;
             let sent = buffers.unsent.pop_front().expect("just seen");
-            self.local.recycle(Some(sent));
+            self.local.recycle(sent);
         }
         if taken < offered {
             // A slow peer pins no pool buffer: what is left of leases is copied.
