@@ -40,10 +40,14 @@ pub(crate) fn server(arguments: &ServeArguments) -> anyhow::Result<ServerBuilder
     let builder = limited(Server::builder(), arguments);
     let line_max = |default| arguments.limits.max_line.map_or(default, |bytes| bytes.0);
     match arguments.app {
-        App::Echo => {
-            let banner = arguments.texts.banner.as_deref().map(apps::line);
-            listen(builder, arguments, async move |connection| apps::echo(connection, banner.clone()).await)
-        }
+        App::Echo => match arguments.texts.banner.as_deref().map(apps::line) {
+            // Not one handler for both: what it keeps for a banner would be part of every idle connection.
+            None => listen(builder, arguments, apps::echo),
+            Some(banner) => listen(builder, arguments, async move |mut connection| {
+                connection.stage(banner.clone())?;
+                apps::echo(connection).await
+            }),
+        },
         App::Lines => {
             let (greeting, max) = (apps::line(&arguments.texts.greeting), line_max(apps::UPPER_LINE_MAX));
             listen(builder, arguments, async move |connection| {
