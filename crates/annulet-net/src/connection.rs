@@ -58,7 +58,7 @@ impl Connection {
         Recv { connection: self, is_waiting: false }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
         if self.current.is_some() {
             return Poll::Ready(Ok(self.current.take().map(|chunk| *chunk)));
@@ -412,6 +412,7 @@ struct Recv<'a> {
 impl Future for Recv<'_> {
     type Output = Result<Option<Chunk>, Error>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let polled = self.connection.poll_recv(cx);
         self.is_waiting = polled.is_pending();
@@ -462,6 +463,7 @@ impl<P> Unpin for Send<'_, P> {}
 impl<P: Into<Payload> + AsRef<[u8]>> Future for Send<'_, P> {
     type Output = Result<(), Error>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { stream, payload } = &mut *self;
         stream.poll_send(cx, payload)

@@ -14,7 +14,8 @@ const DRAIN_BYTES_MAX: u32 = 1024 * 1024;
 
 impl Stream {
     /// The next bytes, `None` at the end.
-    #[inline]
+    // A handler awaits it once or twice: a call would cost more than the code.
+    #[inline(always)]
     pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
         let mut state = state_of(self);
         let state = &mut *state;
