@@ -12,7 +12,7 @@
 //! ```
 //!
 //! On io_uring "with kernel" is the provided-buffer ring. On epoll it is the moment of the `recv` call, during which
-//! nobody else can ask, so the buffer goes from free to leased in one step ([`BufferPool::fill_first`]).
+//! nobody else can ask, so the buffer goes from free to leased in one step (`BufferPool::fill_first`).
 //!
 //! # Progress guarantee
 //!
@@ -28,7 +28,7 @@
 //! - **P2** Buffer `id` is the `buffer_size` bytes at `id * buffer_size`; ids are below `buffers_max`, so a buffer
 //!   lies within the region.
 //! - **P3** A buffer is in exactly one state. Only a `Leased` buffer is read or written from here, and only through
-//!   its one lease; the kernel writes only buffers that are `WithKernel`, and within [`BufferPool::fill_first`] the
+//!   its one lease; the kernel writes only buffers that are `WithKernel`, and within `BufferPool::fill_first` the
 //!   first free one, which nobody can take meanwhile.
 //! - **P4** Pool and leases stay on one thread (`Rc`).
 //! - **P5** Every byte of the region was initialised by the zeroing map, so reading any of it is defined.
@@ -308,7 +308,7 @@ impl BufferPool {
     }
 }
 
-/// What [`BufferPool::fill_first`] wrote.
+/// What `BufferPool::fill_first` wrote.
 #[derive(Debug)]
 pub(crate) struct Filled {
     id: BufferId,
