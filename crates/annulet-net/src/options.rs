@@ -11,8 +11,8 @@ pub struct Limits {
     /// limit may be staged when nothing else is, never two.
     pub unsent_max: usize,
     /// Memory pinned by what arrived and was not yet taken by the handler, default 64 KiB. Beyond it receiving stops, and
-    /// TCP slows the peer down; it resumes at half. What one kernel pass delivers comes on top: up to 64 KiB where the
-    /// kernel can be told a cap (Linux 6.17), else up to 32 buffers.
+    /// TCP slows the peer down; it resumes at half. What the kernel delivers until it has taken notice comes on top: on
+    /// io_uring up to two passes, of 64 KiB each where the kernel can be told a cap (Linux 6.17), else of 32 buffers.
     pub unread_max: usize,
 }
 

@@ -1,7 +1,8 @@
 //! Sleeping, deadlines and intervals, on the reactor's timer wheel.
 //!
 //! The wheel ticks in milliseconds: nothing fires early, and a deadline is met within a millisecond plus whatever
-//! the reactor is busy with. Times are the driver's: in a simulation they pass as the simulation says.
+//! the reactor is busy with. A wait counts from the start of the current turn, for time is read once per turn: after 50 ms
+//! of computing, a sleep of 100 ms lasts 50. Times are the driver's: in a simulation they pass as the simulation says.
 
 use std::future::Future;
 use std::pin::Pin;
