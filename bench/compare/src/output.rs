@@ -15,6 +15,9 @@ use crate::stats::Spread;
 const FIGURES: [&str; 7] =
     ["server_cpu_us", "both_cpu_us", "rate", "p50_us", "p99_us", "enters_per_message", "cqes_per_message"];
 
+/// Others' share of a CPU above which a reader should know.
+const OTHERS_WORTH_A_NOTE: f64 = 0.05;
+
 /// Collects the results of one scenario and writes them.
 pub(crate) struct Report {
     folder: PathBuf,
@@ -78,6 +81,7 @@ impl Report {
             "pairs": pairs.pairs.len(),
             "disturbed": pairs.disturbed,
             "repeated": pairs.repeated,
+            "others_busy": pairs.others_busy(),
             "client_limited": pairs.client_limited(),
         });
         for name in FIGURES {
@@ -137,6 +141,9 @@ fn notes(pairs: &Pairs) -> String {
     }
     if pairs.disturbed > 0 {
         notes.push(format!("{} pairs disturbed", pairs.disturbed));
+    }
+    if pairs.others_busy() > OTHERS_WORTH_A_NOTE {
+        notes.push(format!("others used {:.0} % of a CPU", pairs.others_busy() * 100.0));
     }
     notes.join("; ")
 }

@@ -115,4 +115,10 @@ impl Pairs {
         };
         (count(|pair| &pair.base), count(|pair| &pair.other))
     }
+
+    /// CPU time other programs used meanwhile, in shares of one CPU: the median over all runs.
+    pub(crate) fn others_busy(&self) -> f64 {
+        let runs = self.pairs.iter().flat_map(|pair| [&pair.base, &pair.other]);
+        median(&runs.map(|run| number(run, "others_busy")).collect::<Vec<_>>())
+    }
 }
