@@ -120,7 +120,7 @@ fn run_scenario(bench: &Path, options: &Options, scenario: &Scenario) -> io::Res
         if options.client_spin { "spinning" } else { "sleeping" },
     );
     eprintln!("{}: {}", scenario.name, scenario.what);
-    let mut report = Report::new(&options.results, scenario, &environment::describe(bench), &conditions);
+    let mut report = Report::new(options, scenario, &environment::describe(bench), &conditions);
     let failures = match scenario.kind {
         Kind::Pairs => run_pairs(options, scenario, &setup, &comparisons, &mut report)?,
         _ => run_counts(options, scenario, &setup, &comparisons, &mut report),

@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) quiet: Quiet,
     pub(crate) build: bool,
     pub(crate) results: PathBuf,
+    /// Added to the names of the result files.
+    pub(crate) tag: Option<String>,
 }
 
 fn list(names: Vec<&str>) -> String {
@@ -50,6 +52,7 @@ fn help() -> ! {
          --others-max F     share of one CPU others may take before a pair is repeated (0.10)\n\
          --patience S       longest wait for a quiet moment before each pair (5)\n\
          --results FOLDER   (results)\n\
+         --tag NAME         write SCENARIO-NAME instead of SCENARIO\n\
          --no-build         use the binaries that are there"
     ))
 }
@@ -86,6 +89,7 @@ impl Options {
             },
             build: !args.flag("--no-build"),
             results: args.value("--results").unwrap_or_else(|| bench.join("results")),
+            tag: args.value("--tag"),
         };
         args.finish();
         if options.scenarios.is_empty() {

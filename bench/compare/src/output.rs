@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::options::Options;
 use crate::pairs::{Figure, Pairs};
 use crate::scenarios::Scenario;
 use crate::stats::Spread;
@@ -22,17 +23,23 @@ const OTHERS_WORTH_A_NOTE: f64 = 0.05;
 pub(crate) struct Report {
     folder: PathBuf,
     name: &'static str,
+    /// Name of the files, without what follows the dot.
+    file: String,
     markdown: String,
     lines: Vec<Value>,
 }
 
 impl Report {
-    pub(crate) fn new(folder: &Path, scenario: &Scenario, environment: &str, conditions: &str) -> Self {
+    pub(crate) fn new(options: &Options, scenario: &Scenario, environment: &str, conditions: &str) -> Self {
         let head = format!(
             "# {}\n\n{}.\n\n{environment}- conditions: {conditions}\n\n",
             scenario.name, scenario.what
         );
-        Self { folder: folder.to_owned(), name: scenario.name, markdown: head, lines: Vec::new() }
+        let file = options
+            .tag
+            .as_ref()
+            .map_or_else(|| scenario.name.into(), |tag| format!("{}-{tag}", scenario.name));
+        Self { folder: options.results.clone(), name: scenario.name, file, markdown: head, lines: Vec::new() }
     }
 
     /// A line of the table or of the text around it.
@@ -101,15 +108,15 @@ impl Report {
         for pair in &pairs.pairs {
             writeln!(text, "{}\n{}", pair.base, pair.other).expect("a String takes any text");
         }
-        fs::write(folder.join(format!("{}-{}-{}.jsonl", self.name, names.0, names.1)), text)
+        fs::write(folder.join(format!("{}-{}-{}.jsonl", self.file, names.0, names.1)), text)
     }
 
-    /// Writes `NAME.md` and `NAME.jsonl`.
+    /// Writes `SCENARIO.md` and `SCENARIO.jsonl`, or with the tag in their names.
     pub(crate) fn write(&self) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        fs::write(self.folder.join(format!("{}.md", self.name)), &self.markdown)?;
+        fs::write(self.folder.join(format!("{}.md", self.file)), &self.markdown)?;
         let lines: String = self.lines.iter().map(|line| format!("{line}\n")).collect();
-        fs::write(self.folder.join(format!("{}.jsonl", self.name)), lines)
+        fs::write(self.folder.join(format!("{}.jsonl", self.file)), lines)
     }
 }
 
