@@ -221,7 +221,7 @@ impl Driver for UringDriver {
         self.operations.take_ready(completions);
         self.operations.feed();
         let all_staged = self.stage(completions)?;
-        let may_sleep = all_staged && completions.len() == before;
+        let may_sleep = all_staged && completions.len() == before && !self.operations.may_unpark();
         self.wait(if may_sleep { self.still(wait) } else { Wait::Poll })?;
         self.reap(completions);
         if self.ring.has_overflowed() {

@@ -122,7 +122,9 @@ impl Operations {
 
     /// True when a turn has something to do or to tell without any news from the kernel.
     pub(super) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.staged.is_empty() || !self.parked.is_empty() && self.pool.has_free()
+        !self.ready.is_empty()
+            || !self.staged.is_empty()
+            || !self.parked.is_empty() && (self.pool.has_free() || self.may_unpark())
     }
 
     /// Appends the completions made up since the last call.
@@ -285,23 +287,32 @@ impl Operations {
     /// are enough of them.
     pub(super) fn feed(&mut self) {
         self.buffers.publish(&self.pool);
-        if !self.parked.is_empty() {
+        if self.may_unpark() {
             self.unpark();
         }
     }
 
-    /// Arms as many parked receives as there are buffers, but not before an eighth of the pool is with the kernel, lest
-    /// every single buffer that comes back cause a turn of its own. Leases never take more than three quarters of a
-    /// pool, so that share does come back whatever handlers do.
+    /// True when receives are parked and an eighth of the pool is with the kernel: not sooner, lest every single buffer
+    /// that comes back cause a turn of its own. Leases never take more than three quarters of a pool, so that share
+    /// does come back whatever handlers do.
+    ///
+    /// While this is true the driver must not sleep: those armed may have nothing to receive, and one that is still
+    /// parked may.
+    pub(super) fn may_unpark(&self) -> bool {
+        if self.parked.is_empty() {
+            return false;
+        }
+        let usage = self.pool.usage();
+        usage.with_kernel >= (usage.total / 8).max(1)
+    }
+
+    /// Arms as many parked receives as there are buffers. More would only fail and be parked again, behind the others.
+    /// Whichever has nothing to receive stays armed and leaves its buffer to the next, a turn later.
     ///
     /// Each is armed for one buffer only: the first of them, with more to receive than there are buffers, would
     /// otherwise starve those behind it again.
     fn unpark(&mut self) {
-        let usage = self.pool.usage();
-        if usage.with_kernel < (usage.total / 8).max(1) {
-            return;
-        }
-        let mut room = usage.with_kernel;
+        let mut room = self.pool.usage().with_kernel;
         while room > 0 {
             let Some(key) = self.parked.pop_front() else { return };
             if let Some(Operation { kind: Kind::Receive { socket, progress, .. }, .. }) =
