@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use annulet_driver::{Completion, Key, Op, Outcome, Socket};
+use annulet_driver::{Key, Op, Outcome, Socket};
 use annulet_runtime::{Reactor, Source, SourceId, TimerKey};
 
 use crate::stream::Local;
@@ -231,13 +231,13 @@ fn is_exhaustion(error: &io::Error) -> bool {
 }
 
 impl Source for Acceptor {
-    fn complete(self: Rc<Self>, _reactor: &Reactor, _tag: u32, completion: Completion) {
+    fn complete(self: Rc<Self>, _reactor: &Reactor, _tag: u32, outcome: Outcome, last: bool) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        if completion.last {
+        if last {
             state.accept = Accept::Idle;
         }
-        match completion.outcome {
+        match outcome {
             Outcome::Accepted(socket) if state.abandoned => {
                 self.local.reactor.driver(|driver| driver.close(socket))
             }
@@ -257,7 +257,7 @@ impl Source for Acceptor {
             }
             _ => {}
         }
-        if completion.last && state.stopping {
+        if last && state.stopping {
             self.close(state);
         } else if state.accept == Accept::Idle
             && state.queue.len() <= QUEUE_MAX / 2

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use annulet_driver::{Address, Completion, Instant, Key, Op, Outcome, Socket, SocketOption};
+use annulet_driver::{Address, Instant, Key, Op, Outcome, Socket, SocketOption};
 use annulet_runtime::time::{Elapsed, timeout_at};
 use annulet_runtime::{Reactor, Source, SourceId, resolve};
 
@@ -204,13 +204,13 @@ impl Attempt {
 }
 
 impl Source for Attempt {
-    fn complete(self: Rc<Self>, reactor: &Reactor, _tag: u32, completion: Completion) {
-        debug_assert!(completion.last, "connecting completes once");
+    fn complete(self: Rc<Self>, reactor: &Reactor, _tag: u32, outcome: Outcome, last: bool) {
+        debug_assert!(last, "connecting completes once");
         self.key.set(None);
         if let Some(id) = self.id.take() {
             reactor.deregister(id);
         }
-        match completion.outcome {
+        match outcome {
             Outcome::Connected => drop(self.result.replace(Some(Ok(())))),
             Outcome::Failed(error) => drop(self.result.replace(Some(Err(error)))),
             _ => {}

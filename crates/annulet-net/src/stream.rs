@@ -33,7 +33,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
-use annulet_driver::{Chunk, Completion, Instant, Key, Op, Outcome, Socket};
+use annulet_driver::{Chunk, Instant, Key, Op, Outcome, Socket};
 use annulet_runtime::{Reactor, Source, SourceId};
 
 use crate::counters::NetCounters;
@@ -250,13 +250,13 @@ impl Stream {
 }
 
 impl Source for Stream {
-    fn complete(self: Rc<Self>, reactor: &Reactor, tag: u32, completion: Completion) {
+    fn complete(self: Rc<Self>, reactor: &Reactor, tag: u32, outcome: Outcome, last: bool) {
         let mut state = self.state.borrow_mut();
-        match completion.outcome {
+        match outcome {
             Outcome::Received(chunk) if state.life == Life::Open => {
                 self.on_bytes(&mut state, reactor.now(), chunk);
             }
-            outcome => self.on_event(&mut state, tag, outcome, completion.last),
+            outcome => self.on_event(&mut state, tag, outcome, last),
         }
     }
 

@@ -11,10 +11,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use annulet_driver::Unpark;
-use async_task::Runnable;
 
 use crate::doorbell::Doorbell;
 use crate::reactor::Reactor;
+use crate::task::raw::TaskRef;
 
 /// Messages a reactor takes before it has looked at them; more are refused.
 pub(crate) const MESSAGES_MAX: usize = 4096;
@@ -32,7 +32,7 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 pub(crate) struct Queues {
     /// Tasks woken from elsewhere. Needs no limit of its own: a task is queued at most once.
-    pub(crate) tasks: VecDeque<Runnable>,
+    pub(crate) tasks: VecDeque<TaskRef>,
     pub(crate) messages: VecDeque<Message>,
     /// The reactor is gone: what is left here would never run.
     closed: bool,
@@ -57,17 +57,15 @@ impl Inbox {
 
     /// Leaves a woken task.
     #[cold]
-    pub(crate) fn push_task(&self, runnable: Runnable) {
+    pub(crate) fn push_task(&self, task: TaskRef) {
         {
             let mut queues = self.lock();
             if queues.closed {
                 drop(queues);
-                // The reactor dropped every future it had before it closed, so the task is empty: nothing of it
-                // is dropped on this foreign thread but its memory.
-                drop(runnable);
+                drop(task);
                 return;
             }
-            queues.tasks.push_back(runnable);
+            queues.tasks.push_back(task);
         }
         self.ring();
     }

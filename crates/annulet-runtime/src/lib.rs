@@ -27,8 +27,7 @@
 //!
 //! Nothing here makes a system call or reads a clock: that is the driver's. A reactor is a value with a
 //! [`turn`](Reactor::turn) and its identity is its [`ReactorId`], so several can be stepped on one thread.
-#![forbid(unsafe_code)]
-#![deny(missing_docs)]
+#![deny(unsafe_code, missing_docs)]
 
 mod blocking;
 mod context;

@@ -11,14 +11,13 @@ use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
 use annulet_driver::{Completion, CounterSet, Driver, DriverCounters, Instant, Key, Op, Wait};
-use async_task::Runnable;
 
 use crate::context;
 use crate::counters::ReactorCounters;
 use crate::inbox::Inbox;
 use crate::park::{Park, Parker};
 use crate::source::{Source, SourceId, Sources};
-use crate::task::Registry;
+use crate::task::raw::{ReadyList, Tasks};
 use crate::wheel::{TimerKey as WheelKey, Wheel};
 
 /// Tasks polled in one turn before the ring is looked at again.
@@ -54,13 +53,11 @@ pub(crate) struct Core {
     /// Read from the driver once per turn.
     now: Cell<Instant>,
     /// Tasks woken, in this order.
-    ready: RefCell<Vec<Runnable>>,
-    /// The list that [`Reactor::run_tasks`] exchanges for `ready`; kept for its memory.
-    running: RefCell<Vec<Runnable>>,
+    pub(crate) ready: ReadyList,
     sources: RefCell<Sources>,
     at_turn_end: RefCell<Vec<Rc<dyn Source>>>,
     timers: RefCell<Wheel<TimerTarget>>,
-    pub(crate) tasks: RefCell<Registry>,
+    pub(crate) tasks: RefCell<Tasks>,
     pub(crate) budget: Cell<u32>,
     inbox: Arc<Inbox>,
     parker: RefCell<Parker>,
@@ -93,8 +90,7 @@ impl Reactor {
             inbox: Arc::new(Inbox::new(driver.unparker())),
             driver_counters: driver.counters().clone(),
             driver: RefCell::new(driver),
-            ready: RefCell::default(),
-            running: RefCell::default(),
+            ready: ReadyList::default(),
             sources: RefCell::default(),
             at_turn_end: RefCell::default(),
             timers: RefCell::new(Wheel::new()),
@@ -300,7 +296,7 @@ impl Reactor {
 
     fn choose_wait(&self) -> Wait {
         let core = &*self.0;
-        if !core.ready.borrow().is_empty() || core.inbox.has_work() {
+        if !core.ready.is_empty() || core.inbox.has_work() {
             return Wait::Poll;
         }
         let deadline = core.timers.borrow().next_deadline_ns().map(Instant::from_nanos);
@@ -351,12 +347,11 @@ impl Reactor {
 
     fn deliver(&self) {
         let mut completions = self.0.completions.take();
-        for completion in completions.drain(..) {
-            let token = completion.token;
+        for Completion { token, outcome, last, .. } in completions.drain(..) {
             let (id, tag) = SourceId::split(token);
             let source = self.0.sources.borrow().get(id);
             match source {
-                Some(source) => source.complete(self, tag, completion),
+                Some(source) => source.complete(self, tag, outcome, last),
                 None => unreachable!("a source left with an operation in flight: {token:?}"),
             }
         }
@@ -390,7 +385,9 @@ impl Reactor {
         }
         let queues = self.0.inbox.take();
         self.0.counters.messages_received.add((queues.tasks.len() + queues.messages.len()) as u64);
-        self.0.ready.borrow_mut().extend(queues.tasks);
+        for task in queues.tasks {
+            task.arrive(&self.0);
+        }
         for message in queues.messages {
             // Foreign code, like a task: what it does wrong ends with it.
             if catch_unwind(AssertUnwindSafe(|| message(self))).is_err() {
@@ -402,25 +399,16 @@ impl Reactor {
     /// Runs tasks, in the order in which they were woken, until none is ready or the turn is used up.
     fn run_tasks(&self) {
         let core = &*self.0;
-        let mut running = core.running.take();
         let mut polled = 0;
-        let mut is_used_up = false;
-        while !is_used_up && core.exchange_ready(&mut running) {
-            let mut left = running.drain(..);
-            for runnable in left.by_ref() {
-                core.budget.set(OPERATIONS_PER_POLL_MAX);
-                runnable.run();
-                polled += 1;
-                if polled % TASKS_PER_CLOCK_READ == 0 && self.turn_is_used_up(polled) {
-                    is_used_up = true;
-                    core.counters.budget_exhausted.increment();
-                    break;
-                }
+        while let Some(task) = core.ready.pop() {
+            core.budget.set(OPERATIONS_PER_POLL_MAX);
+            task.run();
+            polled += 1;
+            if polled % TASKS_PER_CLOCK_READ == 0 && self.turn_is_used_up(polled) && !core.ready.is_empty() {
+                core.counters.budget_exhausted.increment();
+                break;
             }
-            // What was ready before comes before what was woken meanwhile.
-            core.ready.borrow_mut().splice(0..0, left);
         }
-        core.running.replace(running);
         core.counters.tasks_polled.add(u64::from(polled));
         if polled > 0 {
             self.note_stall();
@@ -496,17 +484,19 @@ impl Reactor {
     /// Drops every task's future. A future's destructor may wake or spawn others: go on until none is left.
     fn drop_tasks(&self) {
         loop {
-            let wakers = self.0.tasks.borrow_mut().cancel_all();
+            let wakers = self.0.tasks.borrow().wakers();
             for waker in wakers {
                 waker.wake();
             }
-            let queued = self.0.ready.take();
             let remote = self.0.inbox.take();
-            if queued.is_empty() && remote.tasks.is_empty() {
+            for task in remote.tasks {
+                task.arrive(&self.0);
+            }
+            if self.0.ready.is_empty() {
                 return;
             }
-            for runnable in queued.into_iter().chain(remote.tasks) {
-                drop(runnable);
+            while let Some(task) = self.0.ready.pop() {
+                drop(task);
             }
         }
     }
@@ -519,20 +509,8 @@ impl fmt::Debug for Reactor {
 }
 
 impl Core {
-    /// True when `inbox` is this reactor's.
-    pub(crate) fn is_home(&self, inbox: &Arc<Inbox>) -> bool {
-        Arc::ptr_eq(&self.inbox, inbox)
-    }
-
-    #[inline]
-    pub(crate) fn push_ready(&self, runnable: Runnable) {
-        self.ready.borrow_mut().push(runnable);
-    }
-
-    /// Gives an empty list for the tasks that are ready; false when none is.
-    fn exchange_ready(&self, list: &mut Vec<Runnable>) -> bool {
-        std::mem::swap(&mut *self.ready.borrow_mut(), list);
-        !list.is_empty()
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
     }
 
     pub(crate) fn counters(&self) -> &ReactorCounters {

@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use annulet_driver::{Completion, Key, Op, Outcome};
+use annulet_driver::{Key, Op, Outcome};
 
 use crate::reactor::Reactor;
 use crate::source::{Source, SourceId};
@@ -119,8 +119,8 @@ impl fmt::Debug for Signals {
 }
 
 impl Source for Inner {
-    fn complete(self: Rc<Self>, reactor: &Reactor, _tag: u32, completion: Completion) {
-        match completion.outcome {
+    fn complete(self: Rc<Self>, reactor: &Reactor, _tag: u32, outcome: Outcome, last: bool) {
+        match outcome {
             Outcome::Signal(number) => self.arrived.borrow_mut().push_back(Signal(number)),
             Outcome::Failed(error) => tracing::error!(%error, "listening for signals failed"),
             _ => {}
@@ -128,7 +128,7 @@ impl Source for Inner {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
-        if completion.last {
+        if last {
             self.key.set(None);
             if let Some(id) = self.id.take() {
                 reactor.deregister(id);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use annulet_driver::{Completion, Token};
+use annulet_driver::{Outcome, Token};
 
 use crate::reactor::Reactor;
 
@@ -11,8 +11,8 @@ use crate::reactor::Reactor;
 /// The reactor calls these methods one at a time, never from within each other: an operation completes in the turn
 /// after its submission at the earliest, and timers and turn ends have their place in the turn.
 pub trait Source {
-    /// One of the source's operations completed. `tag` is what it was submitted with.
-    fn complete(self: Rc<Self>, reactor: &Reactor, tag: u32, completion: Completion);
+    /// One of the source's operations completed; `last`: for the last time. `tag` is what it was submitted with.
+    fn complete(self: Rc<Self>, reactor: &Reactor, tag: u32, outcome: Outcome, last: bool);
 
     /// The turn ends: whatever was staged in it leaves now. Called once after
     /// [`Reactor::at_turn_end`] asked for it.

@@ -1,18 +1,19 @@
 //! Local tasks.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use crate::context;
-use crate::reactor::{Core, Reactor};
+use crate::reactor::Reactor;
 
 pub mod budget;
 pub(crate) mod join;
+#[allow(unsafe_code)]
+pub(crate) mod raw;
 
+use join::LocalResult;
 pub use join::{JoinError, JoinHandle};
 
 /// Spawns a task on the current reactor. The future need not be `Send`: it never leaves this thread.
@@ -61,21 +62,9 @@ impl Reactor {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let aborted = Rc::new(Cell::new(false));
-        let core = self.core().clone();
-        let index = core.tasks.borrow().next();
-        let tracked = Tracked {
-            future: Some(future),
-            membership: Membership { core, index },
-            aborted: aborted.clone(),
-        };
-        let home = self.inbox().clone();
-        let (runnable, task) =
-            async_task::spawn_local(tracked, move |runnable| context::schedule(&home, runnable));
-        let waker = runnable.waker();
-        self.start(index, waker.clone());
-        runnable.schedule();
-        JoinHandle::local(task.fallible(), aborted, waker)
+        let result = Rc::new(LocalResult::new());
+        let waker = raw::spawn(self.core(), Tracked { future: Some(future), result: result.clone() });
+        JoinHandle::local(result, waker)
     }
 
     /// Spawns a task nobody waits for: [`spawn_local`] without the cost of a handle. A panic is counted and its message
@@ -84,117 +73,46 @@ impl Reactor {
     where
         F: Future<Output = ()> + 'static,
     {
-        let core = self.core().clone();
-        let index = core.tasks.borrow().next();
-        let detached = Detached { future, membership: Membership { core, index } };
-        let home = self.inbox().clone();
-        let (runnable, task) =
-            async_task::spawn_local(detached, move |runnable| context::schedule(&home, runnable));
-        self.start(index, runnable.waker());
-        runnable.schedule();
-        task.detach();
-    }
-
-    fn start(&self, index: u32, waker: Waker) {
-        let core = self.core();
-        core.tasks.borrow_mut().insert(index, waker);
-        core.counters().tasks_spawned.increment();
-        core.counters().tasks_live.add(1);
-    }
-}
-
-/// Every live task's waker, so that a reactor that ends can drop the futures of tasks that wait.
-#[derive(Default)]
-pub(crate) struct Registry(slab::Slab<Waker>);
-
-impl Registry {
-    /// The place that the next task gets.
-    fn next(&self) -> u32 {
-        u32::try_from(self.0.vacant_key()).expect("fewer than 2^32 tasks")
-    }
-
-    /// Enters a task, at the place that [`next`](Self::next) said.
-    fn insert(&mut self, index: u32, waker: Waker) {
-        let place = self.0.insert(waker);
-        debug_assert_eq!(place, index as usize, "a task was entered while another was made");
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The wakers of all tasks.
-    pub(crate) fn cancel_all(&mut self) -> Vec<Waker> {
-        self.0.iter().map(|(_, waker)| waker.clone()).collect()
-    }
-}
-
-/// A task's place in the registry, given up when its future goes.
-struct Membership {
-    core: Rc<Core>,
-    index: u32,
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        let waker = self.core.tasks.borrow_mut().0.remove(self.index as usize);
-        drop(waker);
-        self.core.counters().tasks_live.subtract(1);
+        raw::spawn(self.core(), future);
     }
 }
 
 pin_project_lite::pin_project! {
-    /// A future whose end and panics are noticed and which can be aborted.
-    struct Tracked<F> {
+    /// A future that somebody waits for, and may abort.
+    struct Tracked<F: Future> {
         #[pin]
         future: Option<F>,
-        membership: Membership,
-        aborted: Rc<Cell<bool>>,
+        result: Rc<LocalResult<F::Output>>,
+    }
+
+    impl<F: Future> PinnedDrop for Tracked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            // No effect after an output.
+            this.project().result.complete(Err(JoinError::cancelled()));
+        }
     }
 }
 
 impl<F: Future> Future for Tracked<F> {
-    type Output = Result<F::Output, JoinError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let counters = this.membership.core.counters();
-        if this.aborted.get() {
-            let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
-            return Poll::Ready(Err(match dropped {
-                Ok(()) => JoinError::cancelled(),
-                Err(panic) => JoinError::panicked(panic),
-            }));
-        }
-        let future = this.future.as_mut().as_pin_mut().expect("polled after its end");
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => {
-                counters.tasks_panicked.increment();
-                Poll::Ready(Err(JoinError::panicked(panic)))
-            }
-        }
-    }
-}
-
-pin_project_lite::pin_project! {
-    struct Detached<F> {
-        #[pin]
-        future: F,
-        membership: Membership,
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Detached<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        std::panic::catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))).unwrap_or_else(|_| {
-            this.membership.core.counters().tasks_panicked.increment();
-            Poll::Ready(())
-        })
+        let mut this = self.project();
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            if this.result.is_aborted() {
+                this.future.set(None);
+                return Poll::Ready(Err(JoinError::cancelled()));
+            }
+            let future = this.future.as_mut().as_pin_mut().expect("not polled after its end");
+            future.poll(cx).map(Ok)
+        }));
+        let Poll::Ready(output) = polled.unwrap_or_else(|panic| {
+            Reactor::current().core().counters().tasks_panicked.increment();
+            Poll::Ready(Err(JoinError::panicked(panic)))
+        }) else {
+            return Poll::Pending;
+        };
+        this.result.complete(output);
+        Poll::Ready(())
     }
 }

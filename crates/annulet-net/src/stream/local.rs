@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use annulet_driver::Outcome;
 use annulet_runtime::{Reactor, Source};
 
 use super::{Buffers, Stream};
@@ -44,8 +45,8 @@ impl OutboxPlace {
     /// The place after `count` others.
     #[inline]
     fn after(count: usize) -> Self {
-        let place = u32::try_from(count + 1).ok().and_then(NonZeroU32::new);
-        Self(place.expect("fewer than 2^32 streams send in one turn"))
+        // No two streams have one descriptor, and of those there are fewer than 2^31.
+        Self(NonZeroU32::MIN.saturating_add(count as u32))
     }
 
     fn index(self) -> usize {
@@ -75,7 +76,8 @@ impl Local {
     }
 
     /// Has the stream sent for when the turn ends.
-    #[inline]
+    // Out of line it would copy the payload once more.
+    #[inline(always)]
     pub(super) fn post(self: &Rc<Self>, stream: &Rc<Stream>, payload: Option<Payload>) -> OutboxPlace {
         let mut outbox = self.outbox.borrow_mut();
         if outbox.is_empty() {
@@ -86,7 +88,7 @@ impl Local {
         place
     }
 
-    #[cold]
+    #[inline(never)]
     fn ask_for_turn_end(self: &Rc<Self>) {
         self.reactor.at_turn_end(self.clone());
     }
@@ -135,8 +137,8 @@ impl Local {
 
 /// Not registered: only asks for the turn's end, once for all its streams.
 impl Source for Local {
-    fn complete(self: Rc<Self>, _reactor: &Reactor, _tag: u32, completion: annulet_driver::Completion) {
-        unreachable!("submits nothing, got {completion:?}")
+    fn complete(self: Rc<Self>, _reactor: &Reactor, _tag: u32, outcome: Outcome, _last: bool) {
+        unreachable!("submits nothing, got {outcome:?}")
     }
 
     fn turn_end(self: Rc<Self>, reactor: &Reactor) {

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -235,6 +236,90 @@ fn a_wake_from_another_thread_is_taken_in() {
     assert!(reactor.inbox().has_work());
     turns(&reactor, 1);
     assert!(finished.get());
+}
+
+#[test]
+fn no_wake_from_other_threads_is_lost_however_many_come_at_once() {
+    const THREADS: u64 = 4;
+    const WAKES: u64 = 5_000;
+    let reactor = restless();
+    let written: Arc<AtomicU64> = Arc::default();
+    let seen: Rc<Cell<u64>> = Rc::default();
+    let (tell, told) = std::sync::mpsc::channel::<Waker>();
+    let (read, note, mut tell) = (written.clone(), seen.clone(), Some(tell));
+    reactor.spawn_detached(poll_fn(move |cx| {
+        // Relaxed: it is the wake-up that must make the value visible.
+        note.set(read.load(Ordering::Relaxed));
+        if let Some(tell) = tell.take() {
+            tell.send(cx.waker().clone()).expect("the threads wait");
+        }
+        if note.get() == THREADS * WAKES { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    turns(&reactor, 1);
+    let waker = told.recv().expect("a waker");
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let (waker, written) = (waker.clone(), written.clone());
+            std::thread::spawn(move || {
+                for _ in 0..WAKES {
+                    written.fetch_add(1, Ordering::Relaxed);
+                    waker.clone().wake();
+                }
+            })
+        })
+        .collect();
+    while !threads.iter().all(std::thread::JoinHandle::is_finished) {
+        turns(&reactor, 1);
+    }
+    turns(&reactor, 1);
+    assert_eq!(seen.get(), THREADS * WAKES);
+    assert_eq!(reactor.counters().tasks_live.get(), 0);
+}
+
+#[test]
+fn a_task_that_ended_is_freed_by_its_last_waker_wherever_that_is() {
+    let reactor = restless();
+    let (tell, told) = std::sync::mpsc::channel::<Waker>();
+    let alive: Arc<()> = Arc::default();
+    let kept = alive.clone();
+    reactor.spawn_detached(poll_fn(move |cx| {
+        let _kept = &kept;
+        tell.send(cx.waker().clone()).expect("the test listens");
+        Poll::Ready(())
+    }));
+    turns(&reactor, 1);
+    assert_eq!(Arc::strong_count(&alive), 1, "the future goes when it ends");
+    let waker = told.recv().expect("a waker");
+    std::thread::spawn(move || {
+        waker.wake_by_ref();
+        drop(waker);
+    })
+    .join()
+    .expect("thread");
+    // What it left in the inbox is a task that ended: nothing to run.
+    let polled = reactor.counters().tasks_polled.get();
+    turns(&reactor, 1);
+    assert_eq!(reactor.counters().tasks_polled.get(), polled);
+}
+
+#[test]
+fn a_reactor_may_be_shut_down_by_one_of_its_tasks() {
+    let (reactor, _script) = reactor();
+    let inner = reactor.clone();
+    let dropped = Rc::new(());
+    let kept = dropped.clone();
+    reactor.spawn_detached(async move {
+        let _kept = kept;
+        pending::<()>().await;
+    });
+    reactor.spawn_detached(async move {
+        let report = inner.shut_down(Duration::ZERO);
+        assert_eq!(report.tasks, 1, "this one");
+    });
+    turns(&reactor, 1);
+    assert_eq!(Rc::strong_count(&dropped), 1);
+    assert_eq!(reactor.counters().tasks_live.get(), 0);
+    assert_eq!(reactor.counters().tasks_panicked.get(), 0);
 }
 
 #[test]

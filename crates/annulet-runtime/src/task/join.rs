@@ -1,7 +1,7 @@
 //! Waiting for a task.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,21 +16,13 @@ use std::task::{Context, Poll, Waker};
 pub struct JoinHandle<T>(Kind<T>);
 
 enum Kind<T> {
-    Local {
-        task: Option<async_task::FallibleTask<Result<T, JoinError>>>,
-        aborted: Rc<Cell<bool>>,
-        waker: Waker,
-    },
+    Local { result: Rc<LocalResult<T>>, task: Waker },
     Blocking(Arc<BlockingResult<T>>),
 }
 
 impl<T> JoinHandle<T> {
-    pub(crate) fn local(
-        task: async_task::FallibleTask<Result<T, JoinError>>,
-        aborted: Rc<Cell<bool>>,
-        waker: Waker,
-    ) -> Self {
-        Self(Kind::Local { task: Some(task), aborted, waker })
+    pub(super) fn local(result: Rc<LocalResult<T>>, task: Waker) -> Self {
+        Self(Kind::Local { result, task })
     }
 
     pub(crate) fn blocking(result: Arc<BlockingResult<T>>) -> Self {
@@ -41,9 +33,9 @@ impl<T> JoinHandle<T> {
     /// [`JoinError`]. No effect on a task that has ended, nor on a blocking job that has started.
     pub fn abort(&self) {
         match &self.0 {
-            Kind::Local { aborted, waker, .. } => {
-                aborted.set(true);
-                waker.wake_by_ref();
+            Kind::Local { result, task } => {
+                result.aborted.set(true);
+                task.wake_by_ref();
             }
             Kind::Blocking(result) => result.abort(),
         }
@@ -52,7 +44,7 @@ impl<T> JoinHandle<T> {
     /// True when the output is there, or the task has been dropped.
     pub fn is_finished(&self) -> bool {
         match &self.0 {
-            Kind::Local { task, .. } => task.as_ref().is_none_or(|task| task.is_finished()),
+            Kind::Local { result, .. } => result.is_complete(),
             Kind::Blocking(result) => result.lock().output.is_some(),
         }
     }
@@ -63,22 +55,8 @@ impl<T> Future for JoinHandle<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
-            Kind::Local { task, .. } => {
-                let task = task.as_mut().expect("a task is awaited once");
-                // `None`: the runtime ended and dropped the task.
-                Pin::new(task).poll(cx).map(|output| output.unwrap_or_else(|| Err(JoinError::cancelled())))
-            }
+            Kind::Local { result, .. } => result.poll(cx),
             Kind::Blocking(result) => result.poll(cx),
-        }
-    }
-}
-
-impl<T> Drop for JoinHandle<T> {
-    fn drop(&mut self) {
-        if let Kind::Local { task, .. } = &mut self.0
-            && let Some(task) = task.take()
-        {
-            task.detach();
         }
     }
 }
@@ -90,6 +68,65 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 impl<T> Unpin for JoinHandle<T> {}
+
+/// A task's way back to the one that waits for it.
+pub(super) struct LocalResult<T> {
+    output: Cell<Output<T>>,
+    aborted: Cell<bool>,
+    waiting: RefCell<Option<Waker>>,
+}
+
+enum Output<T> {
+    Awaited,
+    There(Result<T, JoinError>),
+    Taken,
+}
+
+impl<T> LocalResult<T> {
+    pub(super) fn new() -> Self {
+        Self { output: Cell::new(Output::Awaited), aborted: Cell::new(false), waiting: RefCell::default() }
+    }
+
+    pub(super) fn is_aborted(&self) -> bool {
+        self.aborted.get()
+    }
+
+    /// Only the first output counts.
+    pub(super) fn complete(&self, output: Result<T, JoinError>) {
+        if self.is_complete() {
+            return;
+        }
+        self.output.set(Output::There(output));
+        let waiting = self.waiting.take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        let output = self.output.replace(Output::Taken);
+        let is_complete = !matches!(output, Output::Awaited);
+        self.output.set(output);
+        is_complete
+    }
+
+    /// # Panics
+    /// When the output was taken before.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        match self.output.replace(Output::Taken) {
+            Output::There(output) => Poll::Ready(output),
+            Output::Awaited => {
+                self.output.set(Output::Awaited);
+                let mut waiting = self.waiting.borrow_mut();
+                if !waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    *waiting = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            Output::Taken => panic!("a task is awaited once"),
+        }
+    }
+}
 
 /// A blocking job's way back to the task that waits for it.
 pub(crate) struct BlockingResult<T>(Mutex<BlockingState<T>>);
