@@ -79,13 +79,19 @@ pub trait Driver {
     /// The handle with which other threads wake this driver.
     fn unparker(&self) -> Arc<dyn Unpark>;
 
-    /// Offers `slices`, in order, to a stream's send buffer without blocking and returns how many bytes it took.
-    /// The bytes are only borrowed for the call: no memory stays with the kernel.
+    /// Offers `bytes` to a stream's send buffer without blocking and returns how many it took. They are only borrowed
+    /// for the call: no memory stays with the kernel.
     ///
     /// # Errors
     /// `WouldBlock` when it took none (then submit [`Op::Writable`]); otherwise the connection's error, such as
     /// `ConnectionReset` or `BrokenPipe`.
-    fn try_send(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize>;
+    fn try_send(&mut self, socket: Socket, bytes: &[u8]) -> io::Result<usize>;
+
+    /// [`try_send`](Self::try_send) of several slices, in order.
+    ///
+    /// # Errors
+    /// As for `try_send`.
+    fn try_send_vectored(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize>;
 
     /// Takes what a stream has received, without blocking: `Ok(None)` at its end. Not to be mixed with a
     /// [`Op::Receive`] that has not ended, for the order of bytes would be lost. The chunk is on the heap.

@@ -188,20 +188,16 @@ impl Driver for EpollDriver {
         Arc::clone(&self.wake) as Arc<dyn Unpark>
     }
 
-    fn try_send(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        match self.sockets.kernel.try_send(socket, slices) {
-            Ok(taken) => {
-                let is_all = match slices {
-                    [one] => taken == one.len(),
-                    many => taken == many.iter().map(|slice| slice.len()).sum::<usize>(),
-                };
-                if !is_all {
-                    self.note_no_room(socket);
-                }
-                Ok(taken)
-            }
-            Err(error) => Err(self.note_send_error(socket, error)),
+    fn try_send(&mut self, socket: Socket, bytes: &[u8]) -> io::Result<usize> {
+        match self.sockets.kernel.try_send(socket, bytes) {
+            Ok(taken) if taken == bytes.len() => Ok(taken),
+            result => self.note_sent(socket, bytes.len(), result),
         }
+    }
+
+    fn try_send_vectored(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let result = self.sockets.kernel.try_send_vectored(socket, slices);
+        self.note_sent(socket, slices.iter().map(|slice| slice.len()).sum(), result)
     }
 
     fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>> {
@@ -250,20 +246,17 @@ impl Driver for EpollDriver {
 }
 
 impl EpollDriver {
-    /// Notes that a send filled the send buffer.
+    /// Notes when a send filled the send buffer.
     #[cold]
-    fn note_no_room(&mut self, socket: Socket) {
-        if let Some(watched) = self.sockets.table.get(socket) {
+    fn note_sent(&mut self, socket: Socket, offered: usize, result: io::Result<usize>) -> io::Result<usize> {
+        let is_full = match &result {
+            Ok(taken) => *taken < offered,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        if is_full && let Some(watched) = self.sockets.table.get(socket) {
             watched.clear(Flag::ROOM);
         }
-    }
-
-    #[cold]
-    fn note_send_error(&mut self, socket: Socket, error: io::Error) -> io::Error {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            self.note_no_room(socket);
-        }
-        error
+        result
     }
 
     /// True while an operation on the socket is in flight, cancelled ones included.

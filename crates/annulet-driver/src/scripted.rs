@@ -30,7 +30,7 @@
 //! | `turn(Wait::Until(Some(t)))` | the same; with nothing queued and no unpark pending, the clock jumps to `t` |
 //! | `turn(Wait::Until(None))` | the same; with nothing queued and no unpark pending it panics: nothing will ever happen |
 //! | `cancel` | `Cancelled` in the next turn, after what was queued; or as [`Script::hold_cancellations`] says |
-//! | `try_send` | takes everything, or as much as [`Script::send_capacity`] left; the bytes are kept |
+//! | `try_send`, `try_send_vectored` | takes everything, or as much as [`Script::send_capacity`] left; the bytes are kept |
 //! | `try_receive`, `try_accept` | what [`Script::queue_bytes`], [`Script::queue_end`] and [`Script::queue_connection`] provided, else `WouldBlock` |
 //! | `open`, `listen`, `adopt`, `duplicate` | a socket with a number never used before |
 //! | options, `shutdown`, `close` | recorded |
@@ -191,7 +191,11 @@ impl Driver for ScriptedDriver {
         Arc::clone(&self.doorbell) as Arc<dyn Unpark>
     }
 
-    fn try_send(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    fn try_send(&mut self, socket: Socket, bytes: &[u8]) -> io::Result<usize> {
+        self.try_send_vectored(socket, &[io::IoSlice::new(bytes)])
+    }
+
+    fn try_send_vectored(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         self.counters.sends.increment();
         let taken = self.state.borrow_mut().open_socket(socket).send(slices)?;
         self.counters.bytes_sent.add(taken as u64);

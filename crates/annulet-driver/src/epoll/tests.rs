@@ -173,7 +173,7 @@ fn room_seen_in_an_earlier_turn_is_not_waited_for_again() {
     let (socket, mut peer) = pair(&mut driver);
     let block = [0; 4096];
     let fill = |driver: &mut EpollDriver| {
-        while driver.try_send(socket, &[io::IoSlice::new(&block)]).is_ok() {}
+        while driver.try_send(socket, &block).is_ok() {}
     };
     fill(&mut driver);
     let key = driver.submit(Token(1), Op::Writable { socket });
@@ -203,7 +203,7 @@ fn a_peer_that_takes_what_is_sent_causes_no_events() {
     turn(&mut driver);
     let before = driver.counters.cqes.get();
     for _ in 0..10 {
-        driver.try_send(socket, &[io::IoSlice::new(b"hello")]).expect("send");
+        driver.try_send(socket, b"hello").expect("send");
         peer.read_exact(&mut [0; 5]).expect("read");
         assert!(turn(&mut driver).is_empty());
     }
@@ -215,7 +215,7 @@ fn a_half_closed_peer_is_no_room_to_write() {
     let mut driver = driver(4);
     let (socket, peer) = pair(&mut driver);
     let block = [0; 4096];
-    while driver.try_send(socket, &[io::IoSlice::new(&block)]).is_ok() {}
+    while driver.try_send(socket, &block).is_ok() {}
     driver.submit(Token(1), Op::Writable { socket });
     driver.submit(Token(2), Op::Receive { socket });
     turn(&mut driver);

@@ -191,9 +191,11 @@ impl Drop for Chunk {
     #[inline(always)]
     fn drop(&mut self) {
         if self.is_lease() {
-            // SAFETY: C1.
-            let pool = unsafe { Rc::from_raw(self.owner.cast::<Shared>().as_ptr()) };
-            pool.take_back(self.place.id());
+            let pool = self.owner.cast::<Shared>();
+            // SAFETY: C1; the chunk keeps the pool alive.
+            unsafe { pool.as_ref() }.take_back(self.place.id());
+            // SAFETY: C1; the chunk is not used any more.
+            unsafe { Rc::decrement_strong_count(pool.as_ptr()) };
         } else {
             // SAFETY: C1; the chunk is not used any more.
             unsafe { drop_heap(self.owner.cast()) };

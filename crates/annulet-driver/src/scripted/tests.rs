@@ -95,14 +95,20 @@ fn a_send_buffer_fills_and_keeps_what_it_took() {
     let (mut driver, script) = ScriptedDriver::new();
     let socket = driver.sockets().open(Domain::V4).expect("open");
     let slices = [io::IoSlice::new(b"hello "), io::IoSlice::new(b"world")];
-    assert_eq!(driver.try_send(socket, &slices).expect("no limit"), 11);
+    assert_eq!(driver.try_send_vectored(socket, &slices).expect("no limit"), 11);
     script.send_capacity(socket, 8);
-    assert_eq!(driver.try_send(socket, &slices).expect("some room"), 8);
-    assert_eq!(driver.try_send(socket, &slices).expect_err("full").kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(driver.try_send_vectored(socket, &slices).expect("some room"), 8);
+    assert_eq!(
+        driver.try_send_vectored(socket, &slices).expect_err("full").kind(),
+        io::ErrorKind::WouldBlock
+    );
     assert_eq!(script.take_sent(socket), b"hello worldhello wo");
     assert_eq!((script.sent(socket).len(), script.sends(socket)), (0, 3));
     driver.sockets().shutdown(socket, std::net::Shutdown::Write).expect("shutdown");
-    assert_eq!(driver.try_send(socket, &slices).expect_err("shut").kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(
+        driver.try_send_vectored(socket, &slices).expect_err("shut").kind(),
+        io::ErrorKind::BrokenPipe
+    );
 }
 
 #[test]

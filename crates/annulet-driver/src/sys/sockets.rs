@@ -49,9 +49,17 @@ impl KernelSockets {
 
     /// [`Driver::try_send`](crate::Driver::try_send).
     #[inline]
-    pub(crate) fn try_send(&self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn try_send(&self, socket: Socket, bytes: &[u8]) -> io::Result<usize> {
         self.counters.sends.increment();
-        let taken = stream::send(socket.as_raw(), slices)?;
+        let taken = stream::send(socket.as_raw(), bytes)?;
+        self.counters.bytes_sent.add(taken as u64);
+        Ok(taken)
+    }
+
+    /// [`Driver::try_send_vectored`](crate::Driver::try_send_vectored).
+    pub(crate) fn try_send_vectored(&self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.counters.sends.increment();
+        let taken = stream::send_vectored(socket.as_raw(), slices)?;
         self.counters.bytes_sent.add(taken as u64);
         Ok(taken)
     }

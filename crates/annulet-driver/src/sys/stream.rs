@@ -8,6 +8,8 @@ use crate::pool::{BufferPool, Chunk, Filled};
 /// Slices offered to the kernel in one call. Enough to gather a burst of responses; the kernel's own limit is 1024.
 const SLICES_MAX: usize = 64;
 
+const SEND: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
 /// Bytes [`try_receive`] asks for.
 const TRY_RECEIVE: usize = 4096;
 
@@ -17,22 +19,26 @@ const TRY_RECEIVE: usize = 4096;
 /// # Errors
 /// `WouldBlock` when it took none, else the connection's error.
 #[inline]
-pub(crate) fn send(descriptor: i32, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-    const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    match slices {
-        [] => Ok(0),
-        // SAFETY: S2: the slice is readable for its length and borrowed for the call.
-        [one] => super::retry(|| unsafe { raw::send(descriptor, one.as_ptr(), one.len(), FLAGS) }),
-        many => {
-            // SAFETY: all zeroes is a `msghdr` without name, control data and slices.
-            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-            // `IoSlice` is guaranteed to have the layout of `iovec`; sendmsg(2) only reads through the pointer.
-            message.msg_iov = many.as_ptr().cast_mut().cast();
-            message.msg_iovlen = many.len().min(SLICES_MAX) as _;
-            // SAFETY: S2: message, slices and bytes are borrowed for the call.
-            super::retry(|| unsafe { libc::sendmsg(descriptor, &message, FLAGS) })
-        }
+pub(crate) fn send(descriptor: i32, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: S2: the slice is readable for its length and borrowed for the call.
+    super::retry(|| unsafe { raw::send(descriptor, bytes.as_ptr(), bytes.len(), SEND) })
+}
+
+/// [`send`] of several slices; of no more than [`SLICES_MAX`].
+///
+/// # Errors
+/// As for [`send`].
+pub(crate) fn send_vectored(descriptor: i32, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    if slices.is_empty() {
+        return Ok(0);
     }
+    // SAFETY: all zeroes is a `msghdr` without name, control data and slices.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // `IoSlice` is guaranteed to have the layout of `iovec`; sendmsg(2) only reads through the pointer.
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len().min(SLICES_MAX) as _;
+    // SAFETY: S2: message, slices and bytes are borrowed for the call.
+    super::retry(|| unsafe { libc::sendmsg(descriptor, &message, SEND) })
 }
 
 /// Receives into the pool's first free buffer; no bytes are the end of the stream. `None` when no buffer is free: the

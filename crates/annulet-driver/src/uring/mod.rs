@@ -258,8 +258,12 @@ impl Driver for UringDriver {
         Arc::clone(self.operations.wake()) as Arc<dyn Unpark>
     }
 
-    fn try_send(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.operations.sockets.try_send(socket, slices)
+    fn try_send(&mut self, socket: Socket, bytes: &[u8]) -> io::Result<usize> {
+        self.operations.sockets.try_send(socket, bytes)
+    }
+
+    fn try_send_vectored(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.operations.sockets.try_send_vectored(socket, slices)
     }
 
     fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>> {

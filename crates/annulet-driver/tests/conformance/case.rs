@@ -1,6 +1,6 @@
 //! What every test uses: a driver of one kind, and ways to wait for it.
 
-use std::io::{IoSlice, Read};
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -221,7 +221,7 @@ impl Bench {
     }
 
     pub(crate) fn send_all(&mut self, socket: Socket, bytes: &[u8]) {
-        let taken = self.driver.try_send(socket, &[IoSlice::new(bytes)]).expect("send");
+        let taken = self.driver.try_send(socket, bytes).expect("send");
         assert_eq!(taken, bytes.len(), "the send buffer is larger than that");
     }
 
@@ -230,7 +230,7 @@ impl Bench {
         let block = [0x55; 16 * 1024];
         let mut total = 0;
         loop {
-            match self.driver.try_send(socket, &[IoSlice::new(&block)]) {
+            match self.driver.try_send(socket, &block) {
                 Ok(taken) => total += taken,
                 Err(error) => {
                     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);

@@ -100,7 +100,7 @@ on_each_driver! {
         reset(peer);
         assert!(matches!(bench.all(writable)[..], [Outcome::Writable]));
         bench.idle();
-        let error = bench.driver.try_send(socket, &[std::io::IoSlice::new(b"x")]).expect_err("reset");
+        let error = bench.driver.try_send(socket, b"x").expect_err("reset");
         assert!(matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE)), "{error}");
     }
 

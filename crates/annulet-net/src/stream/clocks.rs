@@ -34,7 +34,9 @@ impl Timing {
 impl State {
     #[inline]
     pub(super) fn bytes_came(&mut self, now: Instant) {
-        self.resume(now);
+        if self.flags.is(Flag::PAUSED) {
+            self.resume(now);
+        }
         self.timing.since = now;
         if self.phase == Phase::Setup {
             self.phase = Phase::BetweenMessages;
@@ -50,7 +52,7 @@ impl State {
     }
 
     /// The reader waits (again): what it did meanwhile does not count.
-    #[inline]
+    #[inline(never)]
     pub(super) fn resume(&mut self, now: Instant) {
         if self.flags.take(Flag::PAUSED) {
             let pause = now - self.timing.paused;
@@ -118,6 +120,7 @@ impl Stream {
     }
 
     /// Sees to it that the wheel's entry is not later than the next deadline; an earlier one is left to re-check.
+    #[inline(never)]
     pub(super) fn update_timer(&self, state: &mut State) {
         if state.life == Life::Closed {
             return;

@@ -44,6 +44,12 @@ impl Flags {
         self.0 &= !flag.0;
     }
 
+    /// Clears one flag and sets another.
+    #[inline]
+    pub(super) fn exchange(&mut self, cleared: Flag, set: Flag) {
+        self.0 = (self.0 & !cleared.0) | set.0;
+    }
+
     /// Clears a flag; true when it was set.
     #[inline]
     pub(super) fn take(&mut self, flag: Flag) -> bool {

@@ -85,22 +85,30 @@ impl Stream {
         (state.receive == Receive::Idle).then(|| Poll::Ready(self.receive_last(state)))
     }
 
-    #[inline]
+    /// Usually the receive is armed, the reader is the one of before, and no clock has to be started.
+    #[inline(always)]
     fn wait_to_read(&self, state: &mut State, cx: &mut Context<'_>) {
         if state.receive == Receive::Idle {
             self.arm_receive(state);
         }
         if !state.reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.reader = Some(cx.waker().clone());
+            Self::replace_reader(state, cx);
         }
-        state.flags.set(Flag::READER_WAITING);
-        state.resume(self.now());
-        if state.flags.take(Flag::READER_ACTIVE) {
+        if state.flags.is(Flag::PAUSED) {
+            state.resume(self.now());
+        }
+        if state.flags.is(Flag::READER_ACTIVE) {
             state.timing.since = self.now();
         }
+        state.flags.exchange(Flag::READER_ACTIVE, Flag::READER_WAITING);
         if state.counts_waiting(&self.group.clocks) {
             self.update_timer(state);
         }
+    }
+
+    #[inline(never)]
+    fn replace_reader(state: &mut State, cx: &Context<'_>) {
+        state.reader = Some(cx.waker().clone());
     }
 
     /// Whether a receive that is not armed should be.
@@ -110,6 +118,7 @@ impl Stream {
             && state.unread_pinned() <= self.group.limits.unread_max / 2
     }
 
+    #[inline(never)]
     pub(super) fn arm_receive(&self, state: &mut State) {
         state.receive = Receive::Armed(submit(self, RECEIVE, Op::Receive { socket: self.socket }));
     }

@@ -46,7 +46,7 @@ impl OutboxPlace {
     #[inline]
     fn after(count: usize) -> Self {
         // No two streams have one descriptor, and of those there are fewer than 2^31.
-        Self(NonZeroU32::MIN.saturating_add(count as u32))
+        Self(NonZeroU32::new(count as u32 + 1).expect("fewer than 2^32 streams"))
     }
 
     fn index(self) -> usize {
@@ -145,8 +145,8 @@ impl Source for Local {
         let mut outbox = self.outbox.take();
         for Staged { stream, payload } in outbox.drain(..) {
             match payload {
-                Some(Payload::Chunk(chunk)) => stream.send_posted(reactor, chunk),
-                Some(payload) => stream.send_posted(reactor, payload),
+                Some(Payload::Chunk(chunk)) => stream.send_posted(reactor, chunk, drop),
+                Some(payload) => stream.send_posted(reactor, payload, |sent| self.recycle(sent)),
                 None => stream.send_queue(),
             }
         }

@@ -18,28 +18,30 @@ const PAYLOADS_MAX: usize = 1024;
 /// Payloads offered to the kernel in one call.
 const SLICES_MAX: usize = 16;
 
-const STAGED: &str = "not polled after it was ready";
-
 impl Stream {
     /// Stages a payload when there is room for it.
     ///
     /// # Panics
     /// When there is no payload: it was staged before.
-    #[inline]
+    // Inline for the same reason as `poll_recv`.
+    #[inline(always)]
     pub(crate) fn poll_send<P: Into<Payload> + AsRef<[u8]>>(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
         payload: &mut Option<P>,
     ) -> Poll<Result<(), Error>> {
-        let length = payload.as_ref().map_or(0, |payload| payload.as_ref().len());
+        let staged = payload.take().expect("not polled after it was ready");
         let mut state = state_of(self);
-        if !state.is_first() || length == 0 {
-            drop(state);
-            std::task::ready!(self.poll_room(cx, length))?;
-            return Poll::Ready(self.stage(payload.take().expect(STAGED).into()));
+        if state.is_first() && !staged.as_ref().is_empty() {
+            state.outbox = Some(self.local.post(self, Some(staged.into())));
+            return Poll::Ready(Ok(()));
         }
-        state.outbox = Some(self.local.post(self, Some(payload.take().expect(STAGED).into())));
-        Poll::Ready(Ok(()))
+        drop(state);
+        if self.poll_room(cx, staged.as_ref().len())?.is_pending() {
+            *payload = Some(staged);
+            return Poll::Pending;
+        }
+        Poll::Ready(self.stage(staged.into()))
     }
 
     /// Ready when a payload of `length` bytes may be staged.
@@ -185,22 +187,27 @@ impl Stream {
         }
     }
 
-    /// The turn ends: all that is staged, one payload, leaves.
-    #[inline]
-    pub(super) fn send_posted<P: Into<Payload> + AsRef<[u8]>>(&self, reactor: &Reactor, payload: P) {
+    /// The turn ends: all that is staged, one payload, leaves. `recycle` gets it when it is gone.
+    #[inline(always)]
+    pub(super) fn send_posted<P: Into<Payload> + AsRef<[u8]>>(
+        &self,
+        reactor: &Reactor,
+        payload: P,
+        recycle: impl FnOnce(P),
+    ) {
         let mut state = state_of(self);
         let state = &mut *state;
         state.outbox = None;
         if state.life == Life::Closed {
             return;
         }
-        let slice = payload.as_ref();
-        let length = slice.len();
-        let result = reactor.driver(|driver| driver.try_send(self.socket, &[IoSlice::new(slice)]));
+        let bytes = payload.as_ref();
+        let length = bytes.len();
+        let result = reactor.driver(|driver| driver.try_send(self.socket, bytes));
         if !matches!(result, Ok(taken) if taken == length) {
             return self.sent_in_part(state, payload.into(), length, result);
         }
-        self.local.recycle(payload.into());
+        recycle(payload);
         if state.life != Life::Open || state.buffers.is_some() || state.flags.is(Flag::WRITE_SHUT) {
             self.has_sent(state);
             self.step(state);
@@ -250,7 +257,8 @@ impl Stream {
                 offered += payload.len();
                 count += 1;
             }
-            let result = self.reactor().driver(|driver| driver.try_send(self.socket, &slices[..count]));
+            let result =
+                self.reactor().driver(|driver| driver.try_send_vectored(self.socket, &slices[..count]));
             if !self.account(state, offered, result) {
                 return;
             }

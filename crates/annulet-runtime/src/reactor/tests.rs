@@ -263,7 +263,8 @@ fn no_wake_from_other_threads_is_lost_however_many_come_at_once() {
             std::thread::spawn(move || {
                 for _ in 0..WAKES {
                     written.fetch_add(1, Ordering::Relaxed);
-                    waker.clone().wake();
+                    waker.wake_by_ref();
+                    drop(waker.clone());
                 }
             })
         })

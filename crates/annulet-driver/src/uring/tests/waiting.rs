@@ -47,7 +47,7 @@ fn room_to_send_is_told_once_also_beside_a_peer_that_finished_sending() {
         for round in 0..3 {
             let block = [7; 65536];
             let mut sent = 0;
-            while let Ok(count) = bench.driver.try_send(socket, &[IoSlice::new(&block)]) {
+            while let Ok(count) = bench.driver.try_send(socket, &block) {
                 sent += count;
             }
             let key = bench.driver.submit(Token(round), Op::Writable { socket });
@@ -67,10 +67,10 @@ fn room_to_send_is_told_once_also_beside_a_peer_that_finished_sending() {
         assert!(matches!(completions[..], [Completion { outcome: Outcome::Cancelled, last: true, .. }]));
         assert!(bench.settle().is_empty());
         // The peer goes away with bytes unread: a reset, which is room as well.
-        while bench.driver.try_send(socket, &[IoSlice::new(&[7; 65536])]).is_ok() {}
+        while bench.driver.try_send(socket, &[7; 65536]).is_ok() {}
         bench.driver.submit(Token(10), Op::Writable { socket });
         drop(far);
         bench.count(1);
-        assert!(bench.driver.try_send(socket, &[IoSlice::new(b"x")]).is_err());
+        assert!(bench.driver.try_send(socket, b"x").is_err());
     });
 }
