@@ -38,9 +38,6 @@ impl State {
             self.resume(now);
         }
         self.timing.since = now;
-        if self.phase == Phase::Setup {
-            self.phase = Phase::BetweenMessages;
-        }
     }
 
     /// The reader gave up its wait.
@@ -73,6 +70,15 @@ impl State {
 }
 
 impl Stream {
+    /// The first bytes of all. A timer that has nothing more to watch would wake the reactor for nothing.
+    #[inline(never)]
+    pub(super) fn end_setup(&self, state: &mut State) {
+        state.phase = Phase::BetweenMessages;
+        if self.deadline(state).is_none() && self.group.clocks.idle.is_none() {
+            self.stop_timer(state);
+        }
+    }
+
     /// A message's first byte is here.
     pub(crate) fn message_started(&self) {
         let mut state = self.state.borrow_mut();

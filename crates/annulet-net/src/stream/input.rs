@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use annulet_driver::{Chunk, Instant, Op, Outcome};
 
-use super::{Flag, Life, RECEIVE, Receive, State, Stream, failure, state_of, submit};
+use super::{Flag, Life, Phase, RECEIVE, Receive, State, Stream, failure, state_of, submit};
 use crate::error::Error;
 
 /// Arrivals up to this size are copied behind an unread chunk rather than queued with a buffer of their own.
@@ -167,6 +167,9 @@ impl Stream {
     #[inline]
     pub(super) fn on_bytes(&self, state: &mut State, now: Instant, chunk: Chunk) {
         state.bytes_came(now);
+        if state.phase == Phase::Setup {
+            self.end_setup(state);
+        }
         if state.unread.is_none() && chunk.pinned() <= self.group.limits.unread_max {
             state.unread = Some(chunk);
         } else {

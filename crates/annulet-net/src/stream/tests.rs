@@ -536,3 +536,14 @@ fn a_reactor_that_ends_holds_nothing() {
     assert!(report.is_clean(), "{report}");
     assert!(script.open_sockets().is_empty());
 }
+
+#[test]
+fn a_connection_past_its_setup_wakes_nobody() {
+    let clocks = Clocks { setup: Some(seconds(10)), idle: None, ..Clocks::default() };
+    let (bench, connection) = Bench::with(Limits::default(), clocks);
+    let seen = reading(&bench, connection);
+    bench.receive(b"hello");
+    bench.pass(seconds(3600));
+    assert_eq!(*seen.borrow(), [Ok(b"hello".to_vec())]);
+    assert_eq!(bench.reactor.counters().timers_fired.get(), 0);
+}
