@@ -33,7 +33,7 @@ use thiserror::Error;
 pub(crate) const BLOCKING_THREADS_MAX: usize = 64;
 /// Jobs a pool keeps waiting at most: sixteen for each thread.
 pub(crate) const BLOCKING_QUEUE_MAX: usize = 16 * BLOCKING_THREADS_MAX;
-/// How long a thread waits for another job before it ends.
+/// How long a thread waits for another job before it ends, unless it is the last.
 pub(crate) const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// A piece of work. It delivers its own result, and drops the means to do so when it is dropped unrun.
@@ -47,7 +47,7 @@ pub(crate) struct BlockingLimits {
     /// Jobs at most that wait for a busy thread. A job that a thread without one is about to take does not
     /// count.
     pub(crate) queue_max: usize,
-    /// How long a thread waits for another job before it ends.
+    /// How long a thread waits for another job before it ends, unless it is the last.
     pub(crate) keep_alive: Duration,
 }
 
@@ -104,8 +104,8 @@ pub(crate) struct BlockingStats {
     pub(crate) thread_start_failures: u64,
 }
 
-/// A bounded pool of threads, started when there is work for them and ended when there has been none for a
-/// while.
+/// A bounded pool of threads, started when there is work for them and ended, but for the last, when there has been
+/// none for a while.
 ///
 /// Shared by all reactors of a process. Dropping it closes it, as [`shutdown`](Self::shutdown) does, without
 /// waiting.
@@ -293,9 +293,14 @@ impl Shared {
         let mut state = self.lock();
         loop {
             let wait = self.work.wait_timeout_while(state, self.limits.keep_alive, |state| {
-                state.queue.is_empty() && !state.closed
+                state.queue.is_empty() && !state.closed && state.threads > 1
             });
             (state, _) = wait.unwrap_or_else(PoisonError::into_inner);
+            if state.threads == 1 {
+                // The last one stays, without a look at the clock: a process at rest is to make no system call.
+                let wait = self.work.wait_while(state, |state| state.queue.is_empty() && !state.closed);
+                state = wait.unwrap_or_else(PoisonError::into_inner);
+            }
             // A job that came while the wait ran out is still taken: its spawner counted on this thread.
             let Some(job) = state.queue.pop_front() else { break };
             state.available -= 1;

@@ -207,25 +207,27 @@ fn after_shutdown_jobs_are_refused_and_dropped() {
 }
 
 #[test]
-fn idle_threads_end_and_new_ones_take_their_place() {
+fn idle_threads_but_the_last_end_and_new_ones_take_their_place() {
     let keep_alive = Duration::from_millis(20);
     let pool = BlockingPool::new(BlockingLimits { keep_alive, ..limits(4, 4) });
     for round in 1..=3 {
         drop(occupy(&pool, 4));
-        wait_for(&pool, "idle threads to end", |stats| stats.threads == 0);
+        wait_for(&pool, "idle threads to end", |stats| stats.threads == 1);
         assert_eq!(pool.stats().completed, 4 * round);
     }
-    assert_eq!(pool.shared.lock().threads_started, 12);
+    assert_eq!(pool.shared.lock().threads_started, 10);
 }
 
 /// Threads that time out race with jobs that count on them; each job must run all the same.
 #[test]
 fn a_job_that_meets_a_thread_about_to_end_is_not_lost() {
     let pool = BlockingPool::new(BlockingLimits { keep_alive: Duration::from_micros(50), ..limits(2, 8) });
-    for completed in 1..=500 {
+    for round in 1..=500 {
+        // Two at once, for a thread that is alone does not end.
         pool.spawn(Box::new(|| {})).unwrap();
-        wait_until("completion", || pool.stats().completed == completed);
-        thread::sleep(Duration::from_micros(completed % 100));
+        pool.spawn(Box::new(|| {})).unwrap();
+        wait_until("completion", || pool.stats().completed == 2 * round);
+        thread::sleep(Duration::from_micros(round % 100));
     }
 }
 
