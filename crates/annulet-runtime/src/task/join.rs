@@ -11,6 +11,9 @@ use std::task::{Context, Poll, Waker};
 
 /// Waits for a task's output. Semantics are tokio's: dropping it detaches the task.
 ///
+/// # Panics
+/// When it is polled again after it gave the output.
+///
 /// # Cancel safety
 /// Awaiting `&mut handle` and dropping that future loses nothing.
 pub struct JoinHandle<T>(Kind<T>);
@@ -41,11 +44,11 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// True when the output is there, or the task has been dropped.
+    /// True when the output is there or was taken, or the task has been dropped.
     pub fn is_finished(&self) -> bool {
         match &self.0 {
             Kind::Local { result, .. } => result.is_complete(),
-            Kind::Blocking(result) => result.lock().output.is_some(),
+            Kind::Blocking(result) => !matches!(result.lock().output, Output::Awaited),
         }
     }
 }
@@ -123,23 +126,25 @@ impl<T> LocalResult<T> {
                 }
                 Poll::Pending
             }
-            Output::Taken => panic!("a task is awaited once"),
+            Output::Taken => panic!("{AWAITED_ONCE}"),
         }
     }
 }
+
+const AWAITED_ONCE: &str = "a task is awaited once";
 
 /// A blocking job's way back to the task that waits for it.
 pub(crate) struct BlockingResult<T>(Mutex<BlockingState<T>>);
 
 struct BlockingState<T> {
-    output: Option<Result<T, JoinError>>,
+    output: Output<T>,
     aborted: bool,
     waker: Option<Waker>,
 }
 
 impl<T> BlockingResult<T> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(BlockingState { output: None, aborted: false, waker: None })))
+        Arc::new(Self(Mutex::new(BlockingState { output: Output::Awaited, aborted: false, waker: None })))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BlockingState<T>> {
@@ -158,7 +163,7 @@ impl<T> BlockingResult<T> {
     pub(crate) fn complete(&self, output: Result<T, JoinError>) {
         let waker = {
             let mut state = self.lock();
-            state.output = Some(output);
+            state.output = Output::There(output);
             state.waker.take()
         };
         if let Some(waker) = waker {
@@ -166,10 +171,14 @@ impl<T> BlockingResult<T> {
         }
     }
 
+    /// # Panics
+    /// When the output was taken before.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         let mut state = self.lock();
-        if let Some(output) = state.output.take() {
-            return Poll::Ready(output);
+        match std::mem::replace(&mut state.output, Output::Taken) {
+            Output::There(output) => return Poll::Ready(output),
+            Output::Awaited => state.output = Output::Awaited,
+            Output::Taken => panic!("{AWAITED_ONCE}"),
         }
         if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             state.waker = Some(cx.waker().clone());

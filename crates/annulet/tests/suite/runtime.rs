@@ -296,6 +296,31 @@ fn blocking_jobs_run_beside_the_reactor_and_give_back_their_results_and_panics()
     });
 }
 
+/// As a task's handle, and tokio's: finished stays finished.
+#[test]
+fn a_blocking_jobs_handle_says_finished_before_and_after_it_was_awaited() {
+    each_driver(|builder| {
+        run(builder, async {
+            let gate = Gate::new();
+            let opened = gate.clone();
+            let mut job = spawn_blocking(move || opened.block());
+            assert!(!job.is_finished());
+            gate.open();
+            until("its end", || job.is_finished()).await;
+            (&mut job).await.expect("a job");
+            assert!(job.is_finished());
+            let mut task = spawn_local(async {});
+            (&mut task).await.expect("a task");
+            assert!(task.is_finished());
+            // A second wait would never end: it is a mistake, and says so.
+            let again = spawn_local(job).await.expect_err("awaited before");
+            assert!(again.is_panic());
+            let again = spawn_local(task).await.expect_err("awaited before");
+            assert!(again.is_panic());
+        });
+    });
+}
+
 /// 64 threads and 1024 jobs in the queue, as documented; the next one is refused, and all others run.
 #[test]
 fn the_blocking_pool_is_bounded_and_says_when_it_is_full() {
