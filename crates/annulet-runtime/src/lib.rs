@@ -29,6 +29,10 @@
 //! [`turn`](Reactor::turn) and its identity is its [`ReactorId`], so several can be stepped on one thread.
 #![deny(unsafe_code, missing_docs)]
 
+/// The atomics of what the model of `tests/doorbell.rs` includes.
+mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+}
 mod blocking;
 mod context;
 pub mod counters;

@@ -23,61 +23,55 @@
 //! `prepare_sleep`.
 #![cfg(loom)]
 
-// `doorbell.rs` says `use loom::…` and is to get this file's `sync::atomic`.
-extern crate loom as real_loom;
-extern crate self as loom;
-
 #[path = "../src/doorbell.rs"]
 mod doorbell;
 
 /// Loom's flag, corrected where loom is weaker than the language and would cry wolf.
-pub(crate) mod sync {
-    pub(crate) mod atomic {
-        use std::cell::Cell;
+mod atomic {
+    use std::cell::Cell;
 
-        use real_loom::sync::atomic as model;
-        pub(crate) use std::sync::atomic::Ordering;
+    use loom::sync::atomic as model;
+    pub(crate) use std::sync::atomic::Ordering;
 
-        real_loom::thread_local! {
-            static LAST_STORE_WAS_SEQ_CST: Cell<bool> = Cell::new(false);
+    loom::thread_local! {
+        static LAST_STORE_WAS_SEQ_CST: Cell<bool> = Cell::new(false);
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct AtomicBool(model::AtomicBool);
+
+    impl AtomicBool {
+        pub(crate) fn new(value: bool) -> Self {
+            Self(model::AtomicBool::new(value))
         }
 
-        #[derive(Debug)]
-        pub(crate) struct AtomicBool(model::AtomicBool);
-
-        impl AtomicBool {
-            pub(crate) fn new(value: bool) -> Self {
-                Self(model::AtomicBool::new(value))
+        /// Loom takes `SeqCst` for `AcqRel`: it lets a load pass an earlier store. The language forbids that
+        /// when both are `SeqCst`, and only then, so only then a fence stands between them.
+        pub(crate) fn load(&self, ordering: Ordering) -> bool {
+            if ordering != Ordering::SeqCst {
+                return self.0.load(ordering);
             }
-
-            /// Loom takes `SeqCst` for `AcqRel`: it lets a load pass an earlier store. The language forbids that
-            /// when both are `SeqCst`, and only then, so only then a fence stands between them.
-            pub(crate) fn load(&self, ordering: Ordering) -> bool {
-                if ordering != Ordering::SeqCst {
-                    return self.0.load(ordering);
-                }
-                if LAST_STORE_WAS_SEQ_CST.with(Cell::get) {
-                    model::fence(Ordering::SeqCst);
-                }
-                self.0.load(Ordering::Acquire)
+            if LAST_STORE_WAS_SEQ_CST.with(Cell::get) {
+                model::fence(Ordering::SeqCst);
             }
+            self.0.load(Ordering::Acquire)
+        }
 
-            /// Loom does not know that a swap follows directly upon the store it has read, and so lets a third
-            /// thread see the swap's value after a store made later than both. A store that is a swap itself
-            /// (which is what x86 makes of a `SeqCst` one) puts them in their order.
-            pub(crate) fn store(&self, value: bool, ordering: Ordering) {
-                LAST_STORE_WAS_SEQ_CST.with(|last| last.set(ordering == Ordering::SeqCst));
-                if ordering == Ordering::SeqCst {
-                    self.0.swap(value, Ordering::AcqRel);
-                } else {
-                    self.0.store(value, ordering);
-                }
+        /// Loom does not know that a swap follows directly upon the store it has read, and so lets a third
+        /// thread see the swap's value after a store made later than both. A store that is a swap itself
+        /// (which is what x86 makes of a `SeqCst` one) puts them in their order.
+        pub(crate) fn store(&self, value: bool, ordering: Ordering) {
+            LAST_STORE_WAS_SEQ_CST.with(|last| last.set(ordering == Ordering::SeqCst));
+            if ordering == Ordering::SeqCst {
+                self.0.swap(value, Ordering::AcqRel);
+            } else {
+                self.0.store(value, ordering);
             }
+        }
 
-            pub(crate) fn swap(&self, value: bool, ordering: Ordering) -> bool {
-                LAST_STORE_WAS_SEQ_CST.with(|last| last.set(ordering == Ordering::SeqCst));
-                self.0.swap(value, ordering)
-            }
+        pub(crate) fn swap(&self, value: bool, ordering: Ordering) -> bool {
+            LAST_STORE_WAS_SEQ_CST.with(|last| last.set(ordering == Ordering::SeqCst));
+            self.0.swap(value, ordering)
         }
     }
 }
@@ -85,8 +79,8 @@ pub(crate) mod sync {
 mod models {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-    use real_loom::sync::{Arc, Condvar, Mutex};
-    use real_loom::{model, thread};
+    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::{model, thread};
 
     use crate::doorbell::Doorbell;
 
