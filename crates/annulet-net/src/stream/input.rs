@@ -155,9 +155,6 @@ impl Stream {
             }
             outcome => {
                 let error = failure(&outcome).expect("a receive fails, ends or is cancelled");
-                if error == Error::Reset {
-                    self.counters().resets_received.increment();
-                }
                 self.fail(state, error);
             }
         }

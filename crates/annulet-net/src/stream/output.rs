@@ -273,9 +273,6 @@ impl Stream {
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             Err(error) => {
                 let error = Error::from_io(&error);
-                if error == Error::Reset {
-                    self.counters().resets_received.increment();
-                }
                 self.fail(state, error);
                 return false;
             }
@@ -358,6 +355,10 @@ impl Stream {
     /// The connection is broken: both directions learn it, what was not sent is counted.
     pub(super) fn fail(&self, state: &mut State, error: Error) {
         let trouble = state.trouble();
+        // Sending and receiving may both hear of one reset.
+        if error == Error::Reset && ![trouble.read, trouble.write].contains(&Some(Error::Reset)) {
+            self.counters().resets_received.increment();
+        }
         // The same reset tells a send EPIPE when the receive took it first, whichever of them is heard of first.
         if error == Error::Reset && trouble.write == Some(Error::BrokenPipe) {
             *trouble = Trouble { read: Some(error), write: Some(error) };

@@ -289,6 +289,30 @@ fn a_failed_send_is_told_by_every_later_call_and_counted() {
 }
 
 #[test]
+fn a_reset_that_sending_and_receiving_both_hear_of_is_counted_once() {
+    for sending_first in [true, false] {
+        let (bench, mut connection) = Bench::new();
+        let receive = bench.script.receive_on(bench.socket);
+        bench.script.fail_sends(bench.socket, ECONNRESET);
+        if sending_first {
+            bench.reactor.enter(|| connection.stage("lost")).expect("staged");
+            bench.settle();
+            bench.script.fail(receive, ECONNRESET);
+        } else {
+            // Both are heard of in one turn.
+            bench.script.fail(receive, ECONNRESET);
+            bench.reactor.enter(|| connection.stage("lost")).expect("staged");
+        }
+        bench.settle();
+        assert_eq!(bench.counters().resets_received.get(), 1);
+        bench.reactor.enter(|| drop(connection));
+        bench.settle();
+        assert_eq!(bench.counters().resets_received.get(), 1);
+        assert!(bench.is_closed());
+    }
+}
+
+#[test]
 fn the_end_is_staged_bytes_then_fin_then_a_wait_for_the_peers() {
     let (bench, mut connection) = Bench::new();
     bench.script.send_capacity(bench.socket, 2);
