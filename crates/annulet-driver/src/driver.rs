@@ -139,11 +139,12 @@ pub trait Sockets {
     /// Takes over a descriptor opened elsewhere (inherited, or of the standard library).
     fn adopt(&mut self, descriptor: std::os::fd::OwnedFd) -> Socket;
 
-    /// A second descriptor of the same open socket.
+    /// A second descriptor of the same open socket, for whoever [adopts](Self::adopt) it: another driver, on any thread. It
+    /// closes itself when nobody does.
     ///
     /// # Errors
     /// Descriptor exhaustion.
-    fn duplicate(&mut self, socket: Socket) -> io::Result<Socket>;
+    fn duplicate(&mut self, socket: Socket) -> io::Result<std::os::fd::OwnedFd>;
 
     /// Takes the next connection waiting at a listener, without blocking. Only while no [`Op::Accept`] is in flight.
     ///

@@ -32,7 +32,8 @@
 //! | `cancel` | `Cancelled` in the next turn, after what was queued; or as [`Script::hold_cancellations`] says |
 //! | `try_send`, `try_send_vectored` | takes everything, or as much as [`Script::send_capacity`] left; the bytes are kept |
 //! | `try_receive`, `try_accept` | what [`Script::queue_bytes`], [`Script::queue_end`] and [`Script::queue_connection`] provided, else `WouldBlock` |
-//! | `open`, `listen`, `adopt`, `duplicate` | a socket with a number never used before |
+//! | `open`, `listen`, `adopt` | a socket with a number never used before |
+//! | `duplicate` | refuses: there is no descriptor |
 //! | options, `shutdown`, `close` | recorded |
 //!
 //! # What it forbids

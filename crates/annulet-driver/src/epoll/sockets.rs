@@ -31,10 +31,9 @@ impl Sockets for EpollSockets {
         socket
     }
 
-    fn duplicate(&mut self, socket: Socket) -> io::Result<Socket> {
+    fn duplicate(&mut self, socket: Socket) -> io::Result<OwnedFd> {
         let copy = self.kernel.duplicate(socket)?;
         self.table.enter(socket).set(Flag::SHARED);
-        self.table.enter(copy).set(Flag::SHARED);
         Ok(copy)
     }
 

@@ -157,6 +157,7 @@ fn a_closed_duplicate_is_no_longer_watched() {
     let mut driver = driver(4);
     let (socket, mut peer) = pair(&mut driver);
     let copy = driver.sockets().duplicate(socket).expect("duplicate");
+    let copy = driver.sockets().adopt(copy);
     let key = driver.submit(Token(1), Op::Receive { socket: copy });
     driver.cancel(key);
     turn(&mut driver);

@@ -37,15 +37,10 @@ impl Sockets for ScriptedDriver {
         self.state.borrow_mut().new_socket(None, None)
     }
 
-    fn duplicate(&mut self, socket: Socket) -> io::Result<Socket> {
-        let mut state = self.state.borrow_mut();
-        state.check(Call::Duplicate)?;
-        self.counters.sockets_opened.increment();
-        let (local, peer) = {
-            let original = state.open_socket(socket);
-            (original.local.clone(), original.peer.clone())
-        };
-        Ok(state.new_socket(local, peer))
+    /// There is no descriptor to have a second one of.
+    fn duplicate(&mut self, _socket: Socket) -> io::Result<OwnedFd> {
+        self.state.borrow_mut().check(Call::Duplicate)?;
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn try_accept(&mut self, listener: Socket) -> io::Result<Socket> {

@@ -149,10 +149,9 @@ impl Sockets for KernelSockets {
         self.opened(descriptor.into_raw_fd())
     }
 
-    fn duplicate(&mut self, socket: Socket) -> io::Result<Socket> {
+    fn duplicate(&mut self, socket: Socket) -> io::Result<OwnedFd> {
         // F_DUPFD_CLOEXEC.
-        let copy = on(socket, |socket| socket.try_clone())?;
-        Ok(self.opened(copy.into_raw_fd()))
+        Ok(on(socket, |socket| socket.try_clone())?.into())
     }
 
     fn try_accept(&mut self, listener: Socket) -> io::Result<Socket> {

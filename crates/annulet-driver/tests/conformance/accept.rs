@@ -134,6 +134,7 @@ on_each_driver! {
         let (mut one, mut other) = (case.open(), case.open());
         let (listener, address) = one.listen();
         let copy = one.driver.sockets().duplicate(listener).expect("duplicate");
+        let copy = other.driver.sockets().adopt(copy);
         let (first, second) = (one.accept(listener), other.accept(copy));
         // Armed before the clients come, so that both are told of each.
         one.assert_quiet(first);

@@ -1,6 +1,7 @@
 //! Settings of a server, and its start.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -186,32 +187,29 @@ impl ServerBuilder {
             let listen_error = |source| ServeError::Listen { address: text.clone(), source };
             let share = handle.reactors() > 1 || options.share_port;
             let (socket, address) = bind_patiently(&reactor, &options, share).await.map_err(listen_error)?;
+            // Nothing is waited for until the acceptor has the socket: a start that is dropped leaves none behind.
+            let sources = match sources(&reactor, &options, socket, &address, handle.reactors() - 1) {
+                Ok(sources) => sources,
+                Err(error) => {
+                    reactor.driver(|driver| driver.close(socket));
+                    return Err(listen_error(error));
+                }
+            };
             server.addresses.push(address.clone());
             let bound = Bound {
                 listener: ListenerId(index),
-                address: address.clone(),
+                address,
                 limits: options.limits.unwrap_or(self.limits),
                 clocks: options.clocks.unwrap_or(self.clocks),
                 budget: budget.clone(),
                 control: control.clone(),
                 factory,
             };
-            for id in (0..handle.reactors()).map(ReactorId) {
-                let own = match (id == reactor.id(), &address) {
-                    (true, _) => Own::Socket(socket),
-                    // One TCP socket per reactor: the kernel spreads connections over them.
-                    (false, Address::Tcp(_)) if !matches!(options.address, ListenAddress::Inherited(_)) => {
-                        Own::Listen(ListenSpec {
-                            address: address.clone(),
-                            backlog: options.backlog,
-                            share_port: true,
-                            v6_only: options.address.is_v6_only(),
-                        })
-                    }
-                    // A Unix or inherited socket is one, accepted from by every reactor.
-                    (false, _) => Own::Duplicate(socket),
-                };
-                start_on(&handle, id, bound.clone(), own).await.map_err(listen_error)?;
+            control.enter();
+            reactor::start(&reactor, bound.clone(), socket).map_err(listen_error)?;
+            let others = (0..handle.reactors()).map(ReactorId).filter(|id| *id != reactor.id());
+            for (id, source) in others.zip(sources) {
+                start_on(&handle, id, bound.clone(), source).await.map_err(listen_error)?;
             }
         }
         tracing::debug!(connections_max = budget.maximum(), "accepting");
@@ -219,11 +217,36 @@ impl ServerBuilder {
     }
 }
 
-/// Where a reactor's listening socket comes from.
-enum Own {
-    Socket(Socket),
+/// Where the listening socket of another reactor comes from. Owns what it names: it may never get there.
+enum Source {
+    /// One TCP socket per reactor: the kernel spreads connections over them.
     Listen(ListenSpec),
-    Duplicate(Socket),
+    /// A Unix or inherited socket is one, accepted from by every reactor.
+    Duplicate(OwnedFd),
+}
+
+/// The sources of `others` reactors beside the one that has `socket`.
+fn sources(
+    reactor: &Reactor,
+    options: &ListenOptions,
+    socket: Socket,
+    address: &Address,
+    others: u32,
+) -> io::Result<Vec<Source>> {
+    let is_one_for_all =
+        matches!(address, Address::Unix(_)) || matches!(options.address, ListenAddress::Inherited(_));
+    let source = |_| {
+        if is_one_for_all {
+            return Ok(Source::Duplicate(reactor.driver(|driver| driver.sockets().duplicate(socket))?));
+        }
+        Ok(Source::Listen(ListenSpec {
+            address: address.clone(),
+            backlog: options.backlog,
+            share_port: true,
+            v6_only: options.address.is_v6_only(),
+        }))
+    };
+    (0..others).map(source).collect()
 }
 
 fn shared<H>(handler: H) -> ServiceFactory
@@ -266,7 +289,13 @@ fn bind(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<(
         let descriptor = descriptor.try_clone()?;
         return reactor.driver(|driver| {
             let socket = driver.sockets().adopt(descriptor);
-            Ok((socket, driver.sockets().local_address(socket)?))
+            match driver.sockets().local_address(socket) {
+                Ok(address) => Ok((socket, address)),
+                Err(error) => {
+                    driver.close(socket);
+                    Err(error)
+                }
+            }
         });
     }
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -300,17 +329,16 @@ fn bind(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<(
 /// The machine has no IPv6.
 const EAFNOSUPPORT: i32 = 97;
 
-/// Starts a listener on one reactor and waits until it listens.
-async fn start_on(handle: &Handle, id: ReactorId, bound: Bound, own: Own) -> io::Result<()> {
+/// Starts a listener on another reactor and waits until it listens.
+async fn start_on(handle: &Handle, id: ReactorId, bound: Bound, source: Source) -> io::Result<()> {
     let started = Arc::new(crate::latch::Latch::new());
     let report = started.clone();
     let control = bound.control.clone();
     control.enter();
     let sent = handle.run_on(id, move |reactor| {
-        let socket = reactor.driver(|driver| match own {
-            Own::Socket(socket) => Ok(socket),
-            Own::Listen(spec) => driver.sockets().listen(&spec).map(|(socket, _)| socket),
-            Own::Duplicate(socket) => driver.sockets().duplicate(socket),
+        let socket = reactor.driver(|driver| match source {
+            Source::Listen(spec) => driver.sockets().listen(&spec).map(|(socket, _)| socket),
+            Source::Duplicate(descriptor) => Ok(driver.sockets().adopt(descriptor)),
         });
         match socket {
             Ok(socket) => report.set(reactor::start(reactor, bound, socket)),

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use annulet::net::UnixListener as AnnuletUnixListener;
 use annulet::{
-    Address, Connection, HandlerResult, ListenAddress, ListenOptions, ListenerId, ServeError, Server,
-    connect as connect_to, spawn_local,
+    Address, Connection, Handle, HandlerResult, ListenAddress, ListenOptions, ListenerId, Reactor, ReactorId,
+    ServeError, Server, connect as connect_to, spawn_local,
 };
 
 use crate::support::*;
@@ -51,6 +51,26 @@ fn exchange_unix(mut client: UnixStream) {
     assert_eq!(read_exactly(&mut client, 5), b"hello");
     client.shutdown(Shutdown::Write).expect("shutdown");
     assert_eq!(read_all(&mut client), []);
+}
+
+/// Runs a task on a reactor; its output comes back.
+fn on_reactor<T: Send + 'static>(
+    id: ReactorId,
+    task: impl AsyncFnOnce() -> T + Send + 'static,
+) -> impl Future<Output = T> {
+    let slot = Arc::new(Mutex::new(None));
+    let theirs = slot.clone();
+    let spawn = move |_: &Reactor| {
+        drop(spawn_local(async move {
+            let output = task().await;
+            *theirs.lock().expect("slot") = Some(output);
+        }));
+    };
+    Handle::current().run_on(id, spawn).expect("room in its inbox");
+    async move {
+        until("an output", || slot.lock().expect("slot").is_some()).await;
+        slot.lock().expect("slot").take().expect("just seen")
+    }
 }
 
 fn in_use(result: Result<Server, ServeError>) {
@@ -157,6 +177,62 @@ fn a_handler_maker_that_panics_is_a_failed_start_and_nothing_stays_behind() {
             let address = address(&server);
             thread(move || (0..20).for_each(|_| exchange(&mut connect(address), b"hello"))).await;
             stop(server).await;
+        });
+    });
+}
+
+/// A server may be started on any reactor; what it had there before another one failed is given back, too.
+#[test]
+fn a_server_that_is_started_on_another_reactor_and_fails_leaves_nothing_behind() {
+    each_driver(|builder| {
+        run(builder.reactors(2), async {
+            let directory = Directory::new("elsewhere");
+            let unix = format!("unix:{}", directory.socket().display());
+            for address in ["127.0.0.1:0".to_owned(), unix] {
+                let task = async move || {
+                    let options = ListenOptions::parse(&address).expect("an address");
+                    let server = Server::builder().listen_each(options, |here| {
+                        assert!(here.id().0 != 0, "as the test asked");
+                        echo
+                    });
+                    assert!(matches!(server.start().await, Err(ServeError::Listen { .. })));
+                    // One that does not fail works.
+                    let server = Server::builder().listen(&address, echo).start().await.expect("a server");
+                    let client = connect_to(&server.addresses()[0].to_string()).await;
+                    drop(client.expect("a client"));
+                    stop(server).await;
+                };
+                on_reactor(ReactorId(1), task).await;
+            }
+        });
+    });
+}
+
+/// The inbox of a reactor takes 4096 messages; here that of reactor 0 is full, and it is too busy to look.
+#[test]
+fn a_server_that_a_reactor_does_not_hear_of_fails_to_start_and_leaves_nothing_behind() {
+    each_driver_alone(|builder| {
+        run(builder.reactors(2), async {
+            let directory = Directory::new("unheard");
+            let unix = format!("unix:{}", directory.socket().display());
+            for address in ["127.0.0.1:0".to_owned(), unix] {
+                let before = descriptors();
+                let done = Gate::new();
+                while Handle::current().run_on(ReactorId(0), |_| ()).is_ok() {}
+                let started = on_reactor(ReactorId(1), {
+                    let done = done.clone();
+                    async move || {
+                        let started = Server::builder().listen(&address, echo).start().await;
+                        done.open();
+                        started.err().map(|error| format!("{error:?}"))
+                    }
+                });
+                // Holds up this reactor, which is number 0.
+                done.block();
+                let error = started.await.expect("it failed");
+                assert!(error.contains("inbox is full"), "{error}");
+                until("the descriptors are back", || descriptors() == before).await;
+            }
         });
     });
 }
