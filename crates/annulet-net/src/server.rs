@@ -1,6 +1,7 @@
 //! Servers: listeners on every reactor, handlers, limits, statistics and an orderly end.
 
 mod builder;
+mod claim;
 mod control;
 mod handler;
 mod reactor;

@@ -11,6 +11,7 @@ use annulet_driver::{Address, ListenSpec, Socket};
 use annulet_runtime::time::sleep;
 use annulet_runtime::{Handle, Reactor, ReactorId};
 
+use super::claim::{Claim, Claims};
 use super::control::Control;
 use super::handler::{Handler, HandlerService, Service};
 use super::reactor::{self, Bound};
@@ -81,8 +82,14 @@ impl ListenOptions {
         self
     }
 
-    /// Lets other processes of the same user listen at the same address (`SO_REUSEPORT`). Without it a second server fails
-    /// with "in use".
+    /// Lets other servers of the same user listen at the same address (`SO_REUSEPORT`), if they ask for it, too; the kernel
+    /// spreads connections over all of them. Without it a second server fails with "in use".
+    ///
+    /// One case the kernel does not tell apart: the reactors of a server share its port among themselves, so when there are
+    /// several, a server in *another process* of the same user that does ask for sharing is let in, and gets its part of
+    /// the connections, though this one did not ask. (Within one process it is refused.) Only a server on one reactor, or
+    /// on an [inherited](crate::ListenAddress::Inherited) socket bound without `SO_REUSEPORT`, has its port for itself
+    /// whatever others ask for.
     pub fn share_port(mut self, share: bool) -> Self {
         self.share_port = share;
         self
@@ -186,7 +193,8 @@ impl ServerBuilder {
             let text = options.address.to_string();
             let listen_error = |source| ServeError::Listen { address: text.clone(), source };
             let share = handle.reactors() > 1 || options.share_port;
-            let (socket, address) = bind_patiently(&reactor, &options, share).await.map_err(listen_error)?;
+            let (socket, address, claim) =
+                bind_patiently(&reactor, &options, share).await.map_err(listen_error)?;
             // Nothing is waited for until the acceptor has the socket: a start that is dropped leaves none behind.
             let sources = match sources(&reactor, &options, socket, &address, handle.reactors() - 1) {
                 Ok(sources) => sources,
@@ -203,6 +211,7 @@ impl ServerBuilder {
                 clocks: options.clocks.unwrap_or(self.clocks),
                 budget: budget.clone(),
                 control: control.clone(),
+                claim,
                 factory,
             };
             control.enter();
@@ -216,6 +225,9 @@ impl ServerBuilder {
         Ok(server)
     }
 }
+
+/// A listening socket, its address, and the claim to have that alone.
+type Listening = (Socket, Address, Option<Arc<Claim>>);
 
 /// Where the listening socket of another reactor comes from. Owns what it names: it may never get there.
 enum Source {
@@ -268,11 +280,7 @@ fn default_connections_max() -> usize {
     limit.saturating_sub((limit / 50).max(64)).max(1)
 }
 
-async fn bind_patiently(
-    reactor: &Reactor,
-    options: &ListenOptions,
-    share: bool,
-) -> io::Result<(Socket, Address)> {
+async fn bind_patiently(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<Listening> {
     let give_up = reactor.now() + BIND_PATIENCE;
     loop {
         match bind(reactor, options, share) {
@@ -284,13 +292,13 @@ async fn bind_patiently(
     }
 }
 
-fn bind(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<(Socket, Address)> {
+fn bind(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<Listening> {
     if let ListenAddress::Inherited(descriptor) = &options.address {
         let descriptor = descriptor.try_clone()?;
         return reactor.driver(|driver| {
             let socket = driver.sockets().adopt(descriptor);
             match driver.sockets().local_address(socket) {
-                Ok(address) => Ok((socket, address)),
+                Ok(address) => Ok((socket, address, None)),
                 Err(error) => {
                     driver.close(socket);
                     Err(error)
@@ -307,16 +315,24 @@ fn bind(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<(
             share_port: options.share_port,
             v6_only: options.address.is_v6_only(),
         };
-        let listened = reactor.driver(|driver| {
+        let listened: io::Result<Listening> = reactor.driver(|driver| {
+            let mut claims = Claims::lock();
+            if options.share_port {
+                claims.check(&spec)?;
+                let (socket, address) = driver.sockets().listen(&spec)?;
+                return Ok((socket, address, None));
+            }
             let (socket, address) = driver.sockets().listen(&spec)?;
-            if !share || !is_tcp || options.share_port {
-                return Ok((socket, address));
+            spec.address = address.clone();
+            let claim = claims.enter(&spec);
+            if !share || !is_tcp {
+                return Ok((socket, address, claim));
             }
             // Nobody else listens here, and the port is known: now sockets that share it.
             driver.close(socket);
-            spec.address = address;
             spec.share_port = true;
-            driver.sockets().listen(&spec)
+            let (socket, address) = driver.sockets().listen(&spec)?;
+            Ok((socket, address, claim))
         });
         match listened {
             Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) => last = error,

@@ -13,6 +13,7 @@ use annulet_runtime::{Reactor, Source};
 
 use super::DrainReport;
 use super::builder::ServiceFactory;
+use super::claim::Claim;
 use super::control::{Control, Phase};
 use super::handler::Service;
 use crate::acceptor::AcceptorHandle;
@@ -29,6 +30,7 @@ pub(crate) struct Bound {
     pub(crate) clocks: Clocks,
     pub(crate) budget: Arc<ConnectionBudget>,
     pub(crate) control: Arc<Control>,
+    pub(crate) claim: Option<Arc<Claim>>,
     pub(crate) factory: ServiceFactory,
 }
 
@@ -36,7 +38,7 @@ pub(crate) struct Bound {
 ///
 /// # Errors
 /// When making the handler panics.
-pub(crate) fn start(reactor: &Reactor, bound: Bound, socket: Socket) -> io::Result<()> {
+pub(crate) fn start(reactor: &Reactor, mut bound: Bound, socket: Socket) -> io::Result<()> {
     let made = catch_unwind(AssertUnwindSafe(|| (bound.factory)(reactor)));
     let Ok(service) = made else {
         reactor.driver(|driver| driver.close(socket));
@@ -53,6 +55,7 @@ pub(crate) fn start(reactor: &Reactor, bound: Bound, socket: Socket) -> io::Resu
         ),
         service,
         acceptor: AcceptorHandle::start(&Local::of(reactor), socket),
+        claim: Cell::new(bound.claim.take()),
         opened: Cell::new(0),
         bound,
     };
@@ -65,6 +68,8 @@ struct Listener {
     group: Rc<Group>,
     service: Rc<dyn Service>,
     acceptor: AcceptorHandle,
+    /// For as long as the socket is open.
+    claim: Cell<Option<Arc<Claim>>>,
     /// Connections taken up so far.
     opened: Cell<u64>,
     bound: Bound,
@@ -96,6 +101,7 @@ impl Listener {
         self.acceptor.stop();
         let opened = self.opened.get();
         poll_fn(|cx| self.poll_accept_all(cx)).await;
+        drop(self.claim.take());
         before + (self.opened.get() - opened)
     }
 

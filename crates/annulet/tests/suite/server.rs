@@ -306,12 +306,25 @@ fn a_second_server_at_the_same_address_is_refused() {
                 let address = address(&first);
                 in_use(Server::builder().listen(&address.to_string(), echo).start().await);
                 // Asking alone for sharing does not help, as long as the first one has not.
-                if reactors == 1 {
+                let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+                for address in [address, everywhere] {
                     let shared = ListenOptions::new(address).share_port(true);
                     in_use(Server::builder().listen_with(shared, echo).start().await);
                 }
-                thread(move || exchange(&mut connect(address), b"hello")).await;
-                stop(first).await;
+                thread(move || (0..20).for_each(|_| exchange(&mut connect(address), b"hello"))).await;
+                // Once it has stopped listening the address is anybody's, even while it still serves.
+                let mut client = thread(move || {
+                    let mut client = connect(address);
+                    exchange(&mut client, b"hello");
+                    client
+                })
+                .await;
+                let stopping = spawn_local(first.stop());
+                let shared = ListenOptions::new(address).share_port(true);
+                let second = Server::builder().listen_with(shared, echo).start().await.expect("a server");
+                thread(move || assert_eq!(read_all(&mut client), b"")).await;
+                assert!(stopping.await.expect("no panic").is_clean());
+                stop(second).await;
             });
         }
     });
