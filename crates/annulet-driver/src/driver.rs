@@ -149,7 +149,7 @@ pub trait Sockets {
     /// Takes the next connection waiting at a listener, without blocking. Only while no [`Op::Accept`] is in flight.
     ///
     /// # Errors
-    /// `WouldBlock` when the accept queue is empty.
+    /// `WouldBlock` when the accept queue is empty, whatever else is amiss; descriptor exhaustion when it is not.
     fn try_accept(&mut self, listener: Socket) -> io::Result<Socket>;
 
     /// Sets an option.

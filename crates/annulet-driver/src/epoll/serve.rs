@@ -218,7 +218,7 @@ impl EpollDriver {
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) if sys::is_of_the_connection(&error) => {}
                 Err(error) => {
                     // The connection is still in the queue and makes no new edge.
                     self.note_more(place);
@@ -281,22 +281,4 @@ impl EpollDriver {
             }));
         }
     }
-}
-
-/// True for errors that accept(2) passes on from the connection it took from the queue: the listener is fine. EPERM is
-/// none of them: a security module says it before a connection is taken, and would say it again at once.
-fn is_of_the_connection(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::EPROTO
-                | libc::ENETDOWN
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-        )
-    )
 }

@@ -86,6 +86,18 @@ impl KernelSockets {
         );
     }
 
+    /// Accepts from a listener that was readable a moment ago.
+    fn accept_waiting(&self, listener: Socket) -> io::Result<Socket> {
+        if self.nonblocking {
+            return Ok(self.accepted(stream::accept(listener.as_raw(), self.accept_flags())?));
+        }
+        let socket = self.accepted(accept_within_a_tick(listener, self.accept_flags())?);
+        // Connections made since the timeout was set inherit it, which would surprise whoever reads from them by other
+        // means.
+        let _ = on(socket, |socket| socket.set_read_timeout(None));
+        Ok(socket)
+    }
+
     /// Starts to connect. In blocking mode it waits, so only drivers in non-blocking mode call it.
     ///
     /// # Errors
@@ -155,17 +167,14 @@ impl Sockets for KernelSockets {
     }
 
     fn try_accept(&mut self, listener: Socket) -> io::Result<Socket> {
-        if self.nonblocking {
-            return Ok(self.accepted(stream::accept(listener.as_raw(), self.accept_flags())?));
+        // accept4(2) wants a descriptor before it looks into the queue: of an empty one it may say EMFILE.
+        while is_readable(listener.as_raw())? {
+            match self.accept_waiting(listener) {
+                Err(error) if stream::is_of_the_connection(&error) => {}
+                result => return result,
+            }
         }
-        if !is_readable(listener.as_raw())? {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let socket = self.accepted(accept_within_a_tick(listener, self.accept_flags())?);
-        // Connections made since the timeout was set inherit it, which would surprise whoever reads from them by other
-        // means.
-        let _ = on(socket, |socket| socket.set_read_timeout(None));
-        Ok(socket)
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     fn set_option(&mut self, socket: Socket, option: SocketOption) -> io::Result<()> {

@@ -128,3 +128,21 @@ pub(crate) fn accept(descriptor: i32, flags: i32) -> io::Result<i32> {
     let accepted = super::retry(|| unsafe { libc::accept4(descriptor, null, null.cast(), flags) as isize })?;
     Ok(accepted as i32)
 }
+
+/// True for errors that accept(2) passes on from the connection it took from the queue: the listener is fine. EPERM is
+/// none of them: a security module says it before a connection is taken, and would say it again at once.
+pub(crate) fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
+}

@@ -91,6 +91,7 @@ on_each_driver! {
         case.alone(|| {
             let mut bench = case.open();
             let (listener, address) = bench.listen();
+            let (deserted, _) = bench.listen();
             let mut client = TcpStream::connect(address).expect("connect");
             let accept = bench.accept(listener);
             let first = bench.next_socket(accept);
@@ -104,6 +105,9 @@ on_each_driver! {
             assert_eq!(bench.next_errno(again), libc::EMFILE);
             let error = bench.driver.sockets().try_accept(listener).expect_err("still none");
             assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+            // Where nobody waits, nobody lacks a descriptor.
+            let error = bench.driver.sockets().try_accept(deserted).expect_err("nobody");
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
 
             // What is open goes on working meanwhile.
             let receive = bench.receive(first);
