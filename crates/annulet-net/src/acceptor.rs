@@ -8,6 +8,8 @@
 //! | idle | queue was full | queue half empty |
 //! | stopped | `stop`: the kernel's queue has been taken over, the socket is closed | |
 //!
+//! Descriptors may run out while the kernel's queue is taken over: then stopping pauses, too.
+//!
 //! Whoever waits for a connection only takes it from the queue, so a dropped wait loses none.
 
 use std::cell::{Cell, RefCell};
@@ -122,11 +124,11 @@ impl AcceptorHandle {
         let mut state = self.0.state.borrow_mut();
         if state.accept == Accept::Paused {
             self.0.stop_timer(&mut state);
-            self.0.arm(&mut state);
+            self.0.resume(&mut state);
         }
     }
 
-    /// Takes over what waits in the kernel's accept queue, then closes the listener.
+    /// Takes over what waits in the kernel's accept queue, then closes the listener. Dropping the handle closes it at once.
     pub(crate) fn stop(&self) {
         self.0.stop(&mut self.0.state.borrow_mut());
     }
@@ -166,13 +168,22 @@ impl Acceptor {
         }
     }
 
+    /// After a pause: goes on with what it interrupted.
+    fn resume(&self, state: &mut State) {
+        if state.stopping {
+            self.close(state);
+        } else {
+            self.arm(state);
+        }
+    }
+
     /// Nothing is in flight: takes over the kernel's queue and closes the listener.
     fn close(&self, state: &mut State) {
-        if !state.abandoned {
-            while let Ok(socket) =
-                self.local.reactor.driver(|driver| driver.sockets().try_accept(self.listener))
-            {
-                state.queue.push_back(socket);
+        while !state.abandoned {
+            match self.local.reactor.driver(|driver| driver.sockets().try_accept(self.listener)) {
+                Ok(socket) => state.queue.push_back(socket),
+                Err(error) if is_exhaustion(&error) => return self.pause_when_exhausted(state, &error),
+                Err(_) => break,
             }
         }
         self.release_socket(state);
@@ -272,7 +283,7 @@ impl Source for Acceptor {
         let mut state = self.state.borrow_mut();
         state.timer = None;
         if state.accept == Accept::Paused {
-            self.arm(&mut state);
+            self.resume(&mut state);
         }
     }
 

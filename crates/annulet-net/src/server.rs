@@ -90,7 +90,8 @@ impl fmt::Debug for ServeError {
 pub struct DrainReport {
     /// Connections open when the drain began, or found in the accept queues.
     pub connections: u64,
-    /// Connections that had not ended at the deadline and were reset.
+    /// Connections that had not ended at the deadline, or could not be accepted by then for want of descriptors, and were
+    /// reset.
     pub cut: u64,
 }
 
@@ -130,7 +131,8 @@ impl Server {
     }
 
     /// Stops in order: takes what waits to be accepted, closes the listeners, tells handlers, lets them finish what was
-    /// received, and at the drain deadline resets the connections that are left.
+    /// received, and at the drain deadline resets the connections that are left. When descriptors run out, those that end
+    /// make room for those that wait, until the deadline.
     ///
     /// # Cancel safety
     /// Dropping it cuts at once.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use annulet_driver::{Address, Socket};
+use annulet_driver::{Address, Socket, SocketOption};
 use annulet_runtime::{Reactor, Source};
 
 use super::DrainReport;
@@ -79,8 +79,7 @@ impl Listener {
     async fn run(self) {
         let mut ended = Ended { control: &self.bound.control, report: DrainReport::default() };
         self.serve().await;
-        ended.report.connections = self.drain().await;
-        ended.report.cut = self.wait_or_cut().await;
+        ended.report = self.drain().await;
     }
 
     /// Accepts until the server drains.
@@ -94,32 +93,83 @@ impl Listener {
         .await;
     }
 
-    /// Tells every connection and takes over what waits in the accept queue. Returns how many there are.
-    async fn drain(&self) -> u64 {
+    /// Tells every connection, takes over what waits in the accept queue, and waits until all have ended, or resets what is
+    /// left when the server says so.
+    async fn drain(&self) -> DrainReport {
         let before = self.group.live() as u64;
+        let opened = self.opened.get();
         self.group.start_drain(&self.local.reactor);
         self.acceptor.stop();
-        let opened = self.opened.get();
-        poll_fn(|cx| self.poll_accept_all(cx)).await;
-        drop(self.claim.take());
-        before + (self.opened.get() - opened)
+        let is_cut = poll_fn(|cx| self.poll_drained(cx)).await;
+        let connections = before + self.opened.get() - opened;
+        if !is_cut {
+            return DrainReport { connections, cut: 0 };
+        }
+        let cut = self.cut_connections().await;
+        let left_out = self.cut_accept_queue().await;
+        self.local.counters.connections_cut.add(cut + left_out);
+        DrainReport { connections: connections + left_out, cut: cut + left_out }
     }
 
-    /// Waits until every connection has ended, or resets what is left when the server says so. Returns how many it reset.
-    async fn wait_or_cut(&self) -> u64 {
-        let cut = poll_fn(|cx| {
+    /// Ready when every connection has ended, or with true when the rest is to be cut.
+    fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.poll_accept_all(cx).is_ready() {
+            drop(self.claim.take());
             if self.group.poll_empty(cx).is_ready() {
-                return Poll::Ready(0);
+                return Poll::Ready(false);
             }
-            self.bound.control.poll_phase(Phase::Cut, cx).map(|()| self.group.live() as u64)
+        }
+        self.bound.control.poll_phase(Phase::Cut, cx).map(|()| true)
+    }
+
+    /// Resets what is left. Returns how many connections that were.
+    async fn cut_connections(&self) -> u64 {
+        let cut = self.group.live() as u64;
+        self.group.cut(&self.local.reactor);
+        poll_fn(|cx| self.group.poll_empty(cx)).await;
+        cut
+    }
+
+    /// Resets who still waits to be accepted: for want of descriptors, or because there was no drain before the cut. Returns
+    /// how many that were.
+    async fn cut_accept_queue(&self) -> u64 {
+        let mut cut = 0;
+        // The connections that were cut have made room, as does each of these in turn.
+        let mut has_room = true;
+        poll_fn(|cx| {
+            loop {
+                match self.acceptor.poll_accept(cx) {
+                    Poll::Ready(Ok(Some(socket))) => {
+                        self.reset(socket);
+                        cut += 1;
+                        has_room = true;
+                    }
+                    Poll::Ready(Ok(None)) => return Poll::Ready(()),
+                    Poll::Ready(Err(_)) => {}
+                    Poll::Pending if !self.acceptor.is_paused() => return Poll::Pending,
+                    Poll::Pending if has_room => {
+                        has_room = false;
+                        self.acceptor.retry();
+                    }
+                    Poll::Pending => {
+                        tracing::warn!(address = %self.bound.address, "clients still wait to be accepted, and there is no descriptor to count them with");
+                        return Poll::Ready(());
+                    }
+                }
+            }
         })
         .await;
-        if cut > 0 {
-            self.local.counters.connections_cut.add(cut);
-            self.group.cut(&self.local.reactor);
-            poll_fn(|cx| self.group.poll_empty(cx)).await;
-        }
         cut
+    }
+
+    /// Ends a connection that was never taken up.
+    fn reset(&self, socket: Socket) {
+        self.local.counters.resets_sent.increment();
+        self.local.reactor.driver(|driver| {
+            // Fails only on a socket that is beyond resetting.
+            let _ = driver.sockets().set_option(socket, SocketOption::ResetOnClose(true));
+            driver.close(socket);
+        });
     }
 
     /// Takes every connection there is; ready when the acceptor has stopped.

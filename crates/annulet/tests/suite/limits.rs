@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use annulet::proto::lines::{LineError, Lines};
 use annulet::{Connection, FramedError, Server};
@@ -205,6 +206,101 @@ fn a_server_without_descriptors_can_be_stopped() {
                 assert!(server.stop().await.is_clean());
                 assert_eq!(ended.await, b"");
                 drop((taken, waiting));
+            });
+        });
+    });
+}
+
+/// Clients wait in the accept queue for want of descriptors when the stop comes: each connection that ends makes room for
+/// the next, and every one of them is served.
+#[test]
+fn a_stop_without_descriptors_serves_the_accept_queue_as_connections_end() {
+    const SERVED: usize = 3;
+    const WAITING: usize = 12;
+    isolated_under("ulimit -n 100", || {
+        each_driver(|builder| {
+            run(builder, async {
+                let server = Server::builder().connections_max(1000).listen("127.0.0.1:0", echo);
+                let server = server.start().await.expect("a server");
+                let address = address(&server);
+                let served = thread(move || {
+                    let mut served: Vec<_> = (0..SERVED).map(|_| connect(address)).collect();
+                    served.iter_mut().for_each(|client| exchange(client, b"hello"));
+                    served
+                })
+                .await;
+                let taken = take_descriptors(WAITING);
+                // On the reactor's own thread: it accepts none of them meanwhile, and then it cannot.
+                let mut waiting: Vec<_> = (0..WAITING).map(|_| connect(address)).collect();
+                waiting.iter_mut().for_each(|client| client.write_all(b"in the queue").expect("write"));
+                until("a pause", || counter("accept_paused") > 0).await;
+                let ends = thread(move || {
+                    for mut client in served {
+                        assert_eq!(end_of(&mut client), (vec![], End::Finished));
+                    }
+                    for mut client in waiting {
+                        assert_eq!(end_of(&mut client), (b"in the queue".to_vec(), End::Finished));
+                    }
+                });
+                let report = server.stop().await;
+                assert_eq!((report.connections, report.cut), ((SERVED + WAITING) as u64, 0));
+                ends.await;
+                assert_eq!(counter("resets_sent") + counter("connections_cut"), 0);
+                drop(taken);
+            });
+        });
+    });
+}
+
+/// Until the deadline. Who could not be accepted by then is reset and counted, with the descriptors of those cut before.
+#[test]
+fn a_stop_without_descriptors_ends_at_its_deadline_and_counts_whom_it_left_out() {
+    isolated_under("ulimit -n 100", || {
+        each_driver(|builder| {
+            run(builder, async {
+                let deaf = async |mut connection: Connection| {
+                    connection.recv().await?;
+                    std::future::pending().await
+                };
+                let server = Server::builder()
+                    .connections_max(1000)
+                    .drain_timeout(Duration::from_millis(300))
+                    .listen("127.0.0.1:0", deaf)
+                    .start()
+                    .await
+                    .expect("a server");
+                let mut clients = vec![connect(address(&server))];
+                until("a connection", || counter("connections_open") == 1).await;
+                let taken = take_descriptors(4);
+                clients.extend((0..4).map(|_| connect(address(&server))));
+                until("a pause", || counter("accept_paused") > 0).await;
+                clients.iter_mut().for_each(|client| client.write_all(b"x").expect("write"));
+                let report = server.stop().await;
+                assert_eq!((report.connections, report.cut), (5, 5));
+                assert_eq!(counter("connections_cut"), 5);
+                assert_eq!(counter("resets_sent"), 5);
+                thread(move || {
+                    clients.iter_mut().for_each(|client| assert_eq!(end_of(client).1, End::Reset))
+                })
+                .await;
+                drop(taken);
+            });
+        });
+    });
+}
+
+/// Where nobody waits, a descriptor is not missed.
+#[test]
+fn a_stop_without_descriptors_and_clients_is_at_once() {
+    isolated_under("ulimit -n 100", || {
+        each_driver(|builder| {
+            run(builder, async {
+                let server = Server::builder().drain_timeout(Duration::MAX).listen("127.0.0.1:0", echo);
+                let server = server.start().await.expect("a server");
+                let taken = take_descriptors(0);
+                let report = server.stop().await;
+                assert_eq!((report.connections, report.cut), (0, 0));
+                drop(taken);
             });
         });
     });
