@@ -38,6 +38,8 @@ pub(crate) struct Group {
     live: Cell<usize>,
     budget: Option<Arc<ConnectionBudget>>,
     fate: Cell<Fate>,
+    /// Connections that [`cut`](Self::cut) reset.
+    cut: Cell<u64>,
     /// A connection closed since [`take_closed`](Self::take_closed) last asked.
     closed_since: Cell<bool>,
     /// Called on every close: an accept loop or a drain may wait for it.
@@ -60,6 +62,7 @@ impl Group {
             live: Cell::new(0),
             budget,
             fate: Cell::new(Fate::Open),
+            cut: Cell::new(0),
             closed_since: Cell::new(false),
             close_waiters: RefCell::default(),
             drain_waiters: RefCell::default(),
@@ -144,10 +147,15 @@ impl Group {
         reactor.review_sources();
     }
 
-    /// Resets the group's connections.
-    pub(crate) fn cut(&self, reactor: &Reactor) {
+    /// Ends the group's connections. Returns how many had something left to do, and were reset.
+    pub(crate) fn cut(&self, reactor: &Reactor) -> u64 {
         self.fate.set(Fate::Cut);
         reactor.review_sources();
+        self.cut.get()
+    }
+
+    pub(crate) fn count_cut(&self) {
+        self.cut.set(self.cut.get() + 1);
     }
 }
 

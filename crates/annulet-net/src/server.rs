@@ -91,7 +91,7 @@ pub struct DrainReport {
     /// Connections open when the drain began, or found in the accept queues.
     pub connections: u64,
     /// Connections that had not ended at the deadline, or could not be accepted by then for want of descriptors, and were
-    /// reset.
+    /// reset. One that had sent everything, and only waited for the peer's end, had ended.
     pub cut: u64,
 }
 

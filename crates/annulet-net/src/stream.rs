@@ -269,7 +269,7 @@ impl Source for Stream {
 
     fn review(self: Rc<Self>, _reactor: &Reactor) {
         if self.group.is_cut() {
-            self.abort(Error::Aborted);
+            self.cut();
         } else if self.group.is_draining() {
             self.start_drain(&mut self.state.borrow_mut());
         }

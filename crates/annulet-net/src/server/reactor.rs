@@ -122,10 +122,9 @@ impl Listener {
         self.bound.control.poll_phase(Phase::Cut, cx).map(|()| true)
     }
 
-    /// Resets what is left. Returns how many connections that were.
+    /// Ends what is left. Returns how many connections were reset for it.
     async fn cut_connections(&self) -> u64 {
-        let cut = self.group.live() as u64;
-        self.group.cut(&self.local.reactor);
+        let cut = self.group.cut(&self.local.reactor);
         poll_fn(|cx| self.group.poll_empty(cx)).await;
         cut
     }

@@ -39,6 +39,21 @@ impl Stream {
         self.advance_close(&mut state);
     }
 
+    /// The end of the group's patience. A connection that has sent all, its FIN too, has nothing left to lose by a reset but
+    /// its last bytes: it closes as when its linger clock runs out. Any other is reset, and counts as cut.
+    pub(super) fn cut(self: &Rc<Self>) {
+        let mut state = state_of(self);
+        match state.life {
+            Life::Open | Life::Closing => {
+                self.group.count_cut();
+                self.reset(&mut state, Error::Aborted);
+            }
+            Life::Lingering => state.life = Life::Finishing,
+            Life::Finishing | Life::Closed => return,
+        }
+        self.advance_close(&mut state);
+    }
+
     pub(super) fn reset(&self, state: &mut State, error: Error) {
         self.counters().resets_sent.increment();
         let reset = SocketOption::ResetOnClose(true);

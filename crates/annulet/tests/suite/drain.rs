@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use annulet::proto::lines::Lines;
 use annulet::time::{now, sleep, timeout};
-use annulet::{Connection, HandlerResult, ListenOptions, Server, spawn_local};
+use annulet::{Clocks, Connection, HandlerResult, ListenOptions, Server, spawn_local};
 
 use crate::support::*;
 
@@ -227,6 +227,58 @@ fn handlers_that_ignore_the_drain_are_cut_at_the_deadline_and_reported() {
             end.await;
             thread(move || clients.iter_mut().for_each(|client| assert_eq!(end_of(client).1, End::Reset)))
                 .await;
+        });
+    });
+}
+
+/// All was said and the handlers are gone; only the clients' ends are waited for. Nothing is cut by not waiting longer, and
+/// a reset could cost a client the last bytes.
+#[test]
+fn connections_that_linger_at_the_deadline_close_in_order_and_are_not_cut() {
+    each_driver(|builder| {
+        run(builder.reactors(2), async {
+            let server = Server::builder()
+                .clocks(Clocks::default().linger(Some(Duration::MAX)))
+                .drain_timeout(Duration::from_millis(200))
+                .listen("127.0.0.1:0", async |mut connection: Connection| {
+                    if *connection.recv().await?.expect("bytes") == *b"deaf" {
+                        sleep(Duration::MAX).await;
+                    }
+                    connection.send(b"goodbye").await?;
+                    Ok(())
+                })
+                .start()
+                .await
+                .expect("a server");
+            let address = address(&server);
+            let (mut lingering, mut deaf) = thread(move || {
+                let said = |words: &[u8]| {
+                    let mut client = connect(address);
+                    client.write_all(words).expect("write");
+                    client
+                };
+                let mut lingering: Vec<_> = (0..10).map(|_| said(b"hello")).collect();
+                // Half of them read up to the server's FIN, the others nothing yet.
+                lingering.iter_mut().take(5).for_each(|client| assert_eq!(read_all(client), b"goodbye"));
+                (lingering, said(b"deaf"))
+            })
+            .await;
+            until("all said", || counter("bytes_sent") == 70).await;
+            let report = server.stop().await;
+            assert_eq!((report.connections, report.cut), (11, 1));
+            assert_eq!(counter("connections_cut"), 1);
+            assert_eq!(counter("resets_sent"), 1);
+            assert_eq!(counter("timeouts_linger"), 0);
+            thread(move || {
+                lingering
+                    .drain(..5)
+                    .for_each(|mut client| assert_eq!(end_of(&mut client), (vec![], End::Finished)));
+                for mut client in lingering {
+                    assert_eq!(end_of(&mut client), (b"goodbye".to_vec(), End::Finished));
+                }
+                assert_eq!(end_of(&mut deaf).1, End::Reset);
+            })
+            .await;
         });
     });
 }
