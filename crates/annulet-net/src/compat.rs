@@ -18,7 +18,10 @@ impl Connection {
             match self.stream().poll_write(cx, slice) {
                 Poll::Ready(Ok(count)) => written += count,
                 // What is staged counts; the error comes again with the next call.
-                Poll::Ready(Err(_)) | Poll::Pending if written > 0 => break,
+                Poll::Ready(Err(_)) | Poll::Pending if written > 0 => {
+                    self.stream().note_half_written();
+                    break;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => return Poll::Pending,
             }

@@ -166,7 +166,7 @@ impl Connection {
     /// As for [`write`](Self::write).
     ///
     /// # Cancel safety
-    /// Dropped early, it may have staged a part.
+    /// Dropped early, it may have staged a part. A handler that then returns an error has its connection reset.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
             let count = self.write(bytes).await?;

@@ -11,8 +11,15 @@ use crate::stream::Stream;
 /// What a server does with a connection. Every `async |connection| …` closure and every
 /// `async fn(Connection) -> HandlerResult` is one; it runs on the connection's reactor and need not be `Send`.
 pub trait Handler: 'static {
-    /// Serves one connection. When it returns, what it staged leaves and the connection ends in order; after an error
-    /// likewise, and the error is logged. A panic resets the connection and touches no other.
+    /// Serves one connection. When it returns, what it staged leaves and the connection ends in order. A panic resets the
+    /// connection and touches no other.
+    ///
+    /// After an error, which is logged, the connection ends in order as well, so that a last answer arrives; but it is reset
+    /// where a message was half sent, as far as that can be known of a stream of bytes: when the last `write`, `write_all`
+    /// or write of an I/O trait took only the first part of what it was given, and was given up. A payload once staged, by
+    /// `send` or `stage`, is no half: it is sent to its end, or else the connection is reset in any case. A message that the
+    /// handler makes of several writes is for the handler to know: it calls [`abort`](Connection::abort), or returns its
+    /// error with [`set_linger`](Connection::set_linger) at zero.
     fn handle(&self, connection: Connection) -> impl Future<Output = HandlerResult>;
 }
 
@@ -38,8 +45,9 @@ impl<H: Handler> Service for HandlerService<H> {
         let watch = Watch(stream);
         // All that lives here beside the handler's own future is two pointers: there is one of these per connection.
         reactor.spawn_detached(async move {
-            let handled = self.0.handle(Connection::new(watch.0.clone()));
-            if let Err(error) = handled.await {
+            // A statement of its own: the handler's future is gone when its error is looked at.
+            let result = self.0.handle(Connection::new(watch.0.clone())).await;
+            if let Err(error) = result {
                 watch.failed(&error);
             }
         });
@@ -53,6 +61,7 @@ impl Watch {
     #[cold]
     fn failed(&self, error: &HandlerError) {
         self.0.local.counters.handlers_failed.increment();
+        self.0.reset_if_half_written();
         let number = self.0.number;
         if error.connection_error().is_some() {
             // The peer's doing, a clock's or a drain's, each with its counter: nothing for the operator to mend.

@@ -29,6 +29,17 @@ impl Stream {
         }
     }
 
+    /// The handler failed. When that was in the middle of a write and nobody is left to go on with it, the peer is not to
+    /// take what it got for all there was.
+    pub(crate) fn reset_if_half_written(self: &Rc<Self>) {
+        let mut state = state_of(self);
+        if state.life == Life::Closing && state.flags.is(Flag::HALF_WRITTEN) {
+            tracing::debug!(connection = self.number, "reset: its last write was given up half-way");
+            self.reset(&mut state, Error::Aborted);
+            self.advance_close(&mut state);
+        }
+    }
+
     /// Resets the connection now; whoever waits on it gets `error`.
     pub(crate) fn abort(self: &Rc<Self>, error: Error) {
         let mut state = state_of(self);

@@ -1,11 +1,11 @@
-//! What is true of a stream, in one byte: several of it are asked for at once.
+//! What is true of a stream, in one word: several of it are asked for at once.
 
 #[derive(Clone, Copy, Default)]
-pub(super) struct Flags(u8);
+pub(super) struct Flags(u16);
 
 /// Bits of [`Flags`]: any of them for a question, all of them for a change.
 #[derive(Clone, Copy)]
-pub(super) struct Flag(u8);
+pub(super) struct Flag(u16);
 
 impl Flag {
     /// The reader's waker is to be called: it waits.
@@ -24,6 +24,8 @@ impl Flag {
     pub(super) const PAUSED: Self = Self(1 << 6);
     /// The user wants no orderly end: closing is to be a reset, without a FIN before it.
     pub(super) const RESET_ON_CLOSE: Self = Self(1 << 7);
+    /// A writer has staged the beginning of what it was given, and not yet the rest.
+    pub(super) const HALF_WRITTEN: Self = Self(1 << 8);
     /// Nothing more comes, or only what the kernel still has.
     pub(super) const INPUT_OVER: Self = Self(Self::ENDED.0 | Self::DRAINING.0);
 }
@@ -48,6 +50,12 @@ impl Flags {
     #[inline]
     pub(super) fn exchange(&mut self, cleared: Flag, set: Flag) {
         self.0 = (self.0 & !cleared.0) | set.0;
+    }
+
+    /// Sets or clears a flag.
+    #[inline]
+    pub(super) fn put(&mut self, flag: Flag, on: bool) {
+        if on { self.set(flag) } else { self.clear(flag) }
     }
 
     /// Clears a flag; true when it was set.

@@ -81,6 +81,7 @@ impl Stream {
         let mut state = state_of(self);
         let limit = self.group.limits.unsent_max;
         let count = bytes.len().min(limit.saturating_sub(self.unsent_bytes(&state)).max(1));
+        state.flags.put(Flag::HALF_WRITTEN, count < bytes.len());
         let bytes = &bytes[..count];
         if count > 0 && !self.append(&mut state, bytes) {
             let mut staging = self.local.take_staging();
@@ -88,6 +89,12 @@ impl Stream {
             self.stage_payload(&mut state, staging.into());
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// A writer was given more than it took, in pieces.
+    #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+    pub(crate) fn note_half_written(&self) {
+        state_of(self).flags.set(Flag::HALF_WRITTEN);
     }
 
     /// Copies `bytes` behind what was staged last, if that can grow.

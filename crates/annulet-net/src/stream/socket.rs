@@ -9,12 +9,7 @@ impl Stream {
     pub(crate) fn set_option(&self, option: SocketOption) -> Result<(), Error> {
         self.on_socket(|sockets| sockets.set_option(self.socket, option))?;
         if let SocketOption::ResetOnClose(on) = option {
-            let flags = &mut self.state.borrow_mut().flags;
-            if on {
-                flags.set(Flag::RESET_ON_CLOSE);
-            } else {
-                flags.clear(Flag::RESET_ON_CLOSE);
-            }
+            self.state.borrow_mut().flags.put(Flag::RESET_ON_CLOSE, on);
         }
         Ok(())
     }

@@ -2,10 +2,12 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use annulet::net::TcpListener;
+use annulet::time::timeout;
 use annulet::{Clocks, Connection, Error, HandlerError, Limits, Server, spawn_local};
 use socket2::SockRef;
 
@@ -485,6 +487,74 @@ fn a_handler_that_fails_ends_in_order_and_is_counted() {
             assert_eq!(counter("resets_sent"), 0);
             stop(server).await;
         });
+    });
+}
+
+/// How a handler is told to end while a narrow client reads nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Leave {
+    /// Gives up in the middle of a write and fails.
+    HalfWritten,
+    /// Gives up in the middle of a write and is content.
+    Content,
+    /// Fails when all is staged, of which the kernel took a part.
+    Staged,
+    /// Finishes after a wait, and fails then.
+    Written,
+}
+
+/// The peer is not to take half a message for a whole one.
+#[test]
+fn a_handler_that_fails_in_the_middle_of_a_write_resets_and_any_other_ends_in_order() {
+    const MESSAGE: usize = 16 << 20;
+    each_driver(|builder| {
+        for leave in [Leave::HalfWritten, Leave::Content, Leave::Staged, Leave::Written] {
+            run(builder.clone(), async {
+                let given_up = Gate::new();
+                let server = serve({
+                    let given_up = given_up.clone();
+                    async move |mut connection: Connection| {
+                        let message = Pattern::new(6).take(MESSAGE);
+                        if leave == Leave::Staged {
+                            connection.send(message).await?;
+                            // The kernel has taken a part, and no more.
+                            timeout(Duration::from_millis(50), connection.flush()).await.expect_err("narrow");
+                        } else {
+                            let mut writing = pin!(connection.write_all(&message));
+                            timeout(Duration::from_millis(50), &mut writing).await.expect_err("narrow");
+                            if leave == Leave::Written {
+                                given_up.open();
+                                writing.await?;
+                            }
+                        }
+                        given_up.open();
+                        if leave == Leave::Content {
+                            return Ok(());
+                        }
+                        Err(HandlerError::message("as expected"))
+                    }
+                })
+                .await;
+                let address = address(&server);
+                let client = thread(move || connect_narrow(address, 4096)).await;
+                given_up.passed().await;
+                if leave == Leave::HalfWritten {
+                    // Else the client would take from the kernel what the server is about to throw away.
+                    until("the connection closed", || counter("connections_open") == 0).await;
+                }
+                let (received, end) = thread(move || end_of(&mut { client })).await;
+                Pattern::new(6).check(&received);
+                let is_all = received.len() == MESSAGE;
+                match leave {
+                    Leave::HalfWritten => assert_eq!((is_all, end), (false, End::Reset)),
+                    Leave::Content => assert_eq!((is_all, end), (false, End::Finished)),
+                    Leave::Staged | Leave::Written => assert_eq!((is_all, end), (true, End::Finished)),
+                }
+                assert_eq!(counter("resets_sent"), u64::from(leave == Leave::HalfWritten));
+                assert_eq!(counter("handlers_failed"), u64::from(leave != Leave::Content));
+                stop(server).await;
+            });
+        }
     });
 }
 
