@@ -10,9 +10,10 @@ use annulet::proto::lines::{LineError, Lines};
 use annulet::{Connection, FramedError, HandlerResult};
 
 fn main() -> Result<(), annulet::ServeError> {
-    println!("commands on 127.0.0.1:7000");
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
+    println!("commands on {address}");
     // A handler can be a function as well as a closure.
-    annulet::serve("127.0.0.1:7000", serve)
+    annulet::serve(&address, serve)
 }
 
 async fn serve(connection: Connection) -> HandlerResult {

@@ -11,11 +11,12 @@ use annulet::signal::{Signal, Signals};
 use annulet::{Connection, HandlerResult, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
     annulet::run(async {
         // Before anybody can know of the server, so that no signal is missed.
         let mut signals = Signals::new(&[Signal::INTERRUPT, Signal::TERMINATE]);
         let server = Server::builder()
-            .listen("127.0.0.1:7000", echo)
+            .listen(&address, echo)
             // Who has not ended by then is cut off.
             .drain_timeout(Duration::from_secs(5))
             .start()

@@ -16,8 +16,9 @@ const TOO_MANY: &str =
     "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 fn main() -> Result<(), annulet::ServeError> {
-    println!("hello on http://127.0.0.1:7000/");
-    annulet::serve("127.0.0.1:7000", hello)
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
+    println!("hello on http://{address}/");
+    annulet::serve(&address, hello)
 }
 
 async fn hello(connection: Connection) -> HandlerResult {

@@ -8,8 +8,9 @@
 use annulet::proto::lines::Lines;
 
 fn main() -> Result<(), annulet::ServeError> {
-    println!("lines on 127.0.0.1:7000");
-    annulet::serve("127.0.0.1:7000", async |connection| {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
+    println!("lines on {address}");
+    annulet::serve(&address, async |connection| {
         // TCP brings bytes cut anywhere; a codec finds the messages in them. Lines of at most 4096 bytes, here.
         let mut lines = connection.framed(Lines::new(4096));
         lines.send("Hello! Each line comes back in upper case.").await?;

@@ -17,8 +17,9 @@ struct State {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
     annulet::run(async {
-        let options = ListenOptions::parse("127.0.0.1:7000")?;
+        let options = ListenOptions::parse(&address)?;
         let server = Server::builder()
             // The outer closure runs once on each reactor, and returns the handler for that reactor.
             .listen_each(options, |reactor| {

@@ -10,16 +10,19 @@ use std::time::Duration;
 use annulet::{Clocks, Connection, HandlerResult, Limits, ListenOptions, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let mut address = |usual: &str| arguments.next().unwrap_or(usual.into());
+    let doors = [address("127.0.0.1:7000"), address(":7001"), address("unix:/tmp/annulet-example.sock")];
     annulet::run(async {
         // A door for the world: little memory per connection, and little patience.
-        let public = ListenOptions::parse(":7001")?
+        let public = ListenOptions::parse(&doors[1])?
             .limits(Limits::default().unsent_max(16 * 1024).unread_max(16 * 1024))
             .clocks(Clocks::default().idle(Some(Duration::from_secs(10))));
         let server = Server::builder()
             // Doors without settings of their own have the server's.
-            .listen("127.0.0.1:7000", echo)
+            .listen(&doors[0], echo)
             .listen_with(public, echo)
-            .listen("unix:/tmp/annulet-example.sock", status)
+            .listen(&doors[2], status)
             // Over all doors together; one more connection is closed at once, and counted.
             .connections_max(10_000)
             .start()

@@ -9,8 +9,9 @@ use annulet::proto::lines::Lines;
 use annulet::{Connection, HandlerResult, spawn_blocking};
 
 fn main() -> Result<(), annulet::ServeError> {
-    println!("send a number to 127.0.0.1:7000: how many primes are below it?");
-    annulet::serve("127.0.0.1:7000", primes)
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
+    println!("send a number to {address}: how many primes are below it?");
+    annulet::serve(&address, primes)
 }
 
 async fn primes(connection: Connection) -> HandlerResult {

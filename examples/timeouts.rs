@@ -12,13 +12,14 @@ use annulet::time::timeout;
 use annulet::{Clock, Clocks, Connection, Error, FramedError, HandlerResult, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
     annulet::run(async {
         // Connections have clocks without being asked for: these are shorter. `None` would turn one off.
         let clocks = Clocks::default()
             .setup(Some(Duration::from_secs(10))) // until the first byte
             .idle(Some(Duration::from_secs(30))) // between two lines
             .request(Some(Duration::from_secs(5))); // for one line, however slowly it trickles in
-        let server = Server::builder().clocks(clocks).listen("127.0.0.1:7000", remind).start().await?;
+        let server = Server::builder().clocks(clocks).listen(&address, remind).start().await?;
         println!("lines on {}", server.addresses()[0]);
         println!("{}", annulet::until_stopped(server).await);
         Ok(())

@@ -11,8 +11,9 @@ use std::io;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 
 fn main() -> Result<(), annulet::ServeError> {
-    println!("words are counted on 127.0.0.1:7000");
-    annulet::serve("127.0.0.1:7000", async |connection| Ok(count_words(connection).await?))
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7000".into());
+    println!("words are counted on {address}");
+    annulet::serve(&address, async |connection| Ok(count_words(connection).await?))
 }
 
 /// Knows nothing of Annulet: any library's function over these traits could stand here.

@@ -1,0 +1,37 @@
+//! The examples that end by themselves.
+
+use crate::program::{Program, echo_once, on_each_driver};
+
+#[test]
+fn client_sends_what_is_typed_and_prints_what_comes_back() {
+    on_each_driver(|driver| {
+        let (target, serving) = echo_once();
+        let mut client = Program::start("client", driver, &[&target.to_string()]);
+        assert_eq!(client.line(), format!("connected to {target}"));
+        for line in ["hello", "and goodbye"] {
+            client.say(&format!("{line}\n"));
+            assert_eq!(client.line(), line);
+        }
+        client.end_input();
+        assert!(client.wait().is_empty());
+        serving.join().expect("the server saw an orderly end");
+    });
+}
+
+#[test]
+fn length_prefixed_asks_its_own_server() {
+    on_each_driver(|driver| {
+        let said = Program::start("length_prefixed", driver, &[]).wait();
+        assert_eq!(said[..3], ["\"telunna\"", "\"gnir llams a\"", "\"\""]);
+        assert!(said[3].starts_with("drained ") && said[3].ends_with(", cut 0"), "{said:?}");
+    });
+}
+
+#[test]
+fn unix_socket_asks_its_own_server() {
+    on_each_driver(|driver| {
+        let said = Program::start("unix_socket", driver, &[]).wait();
+        assert_eq!(said[0], "over a file");
+        assert!(said[1].starts_with("drained ") && said[1].ends_with(", cut 0"), "{said:?}");
+    });
+}
