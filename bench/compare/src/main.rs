@@ -123,7 +123,7 @@ fn run_scenario(bench: &Path, options: &Options, scenario: &Scenario) -> io::Res
     let mut report = Report::new(options, scenario, &environment::describe(bench), &conditions);
     let failures = match scenario.kind {
         Kind::Pairs => run_pairs(options, scenario, &setup, &comparisons, &mut report)?,
-        _ => run_counts(options, scenario, &setup, &comparisons, &mut report),
+        _ => run_counts(options, scenario, &setup, &mut report),
     };
     report.write()?;
     Ok(failures)
@@ -162,21 +162,10 @@ fn failed(server: Server, error: &io::Error) -> String {
     format!("| | {} | FAILED: {} |", server.name, error.to_string().replace('\n', " "))
 }
 
-/// The scenarios that count: each server once, bases first.
-fn run_counts(
-    options: &Options,
-    scenario: &Scenario,
-    setup: &Setup,
-    comparisons: &[Comparison],
-    report: &mut Report,
-) -> usize {
-    let mut all: Vec<Server> = Vec::new();
-    for server in comparisons.iter().map(|pair| pair.base).chain(comparisons.iter().map(|pair| pair.other)) {
-        let countable = scenario.kind != Kind::Instructions || server.epoll;
-        if countable && all.iter().all(|known| known.name != server.name) {
-            all.push(server);
-        }
-    }
+/// The scenarios that count: each server once.
+fn run_counts(options: &Options, scenario: &Scenario, setup: &Setup, report: &mut Report) -> usize {
+    let mut all = options.servers(scenario);
+    all.retain(|server| scenario.kind != Kind::Instructions || server.epoll);
     counts_head(scenario, report);
     let mut failures = 0;
     for server in all {

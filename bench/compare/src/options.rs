@@ -98,18 +98,22 @@ impl Options {
         options
     }
 
-    /// The servers of a scenario and what each is compared with.
-    pub(crate) fn comparisons(&self, scenario: &Scenario) -> Vec<crate::pairs::Comparison> {
+    /// The servers of a scenario, bases first.
+    pub(crate) fn servers(&self, scenario: &Scenario) -> Vec<Server> {
         let wanted = |server: &&Server| match &self.only {
             Some(only) => only.iter().any(|wanted| wanted.name == server.name),
             None => scenario.parking || !server.parking,
         };
-        let known = servers::ALL.iter().filter(wanted).filter(|server| server.exists(&self.binaries));
-        let pair = |other: &Server| {
+        servers::ALL.iter().filter(wanted).filter(|server| server.exists(&self.binaries)).copied().collect()
+    }
+
+    /// What each server of a scenario is compared with.
+    pub(crate) fn comparisons(&self, scenario: &Scenario) -> Vec<crate::pairs::Comparison> {
+        let pair = |other: Server| {
             let base = self.base.or_else(|| other.base.and_then(servers::find))?;
-            (base.name != other.name).then_some(crate::pairs::Comparison { base, other: *other })
+            (base.name != other.name).then_some(crate::pairs::Comparison { base, other })
         };
-        known.filter_map(pair).collect()
+        self.servers(scenario).into_iter().filter_map(pair).collect()
     }
 }
 
