@@ -61,7 +61,6 @@ pub(super) fn run(rung: Rung) -> Result<Traits, Refusal> {
     trial.accept_and_connect()?;
     trial.wake()?;
     trial.watch()?;
-    trial.is_proved = true;
     Ok(traits)
 }
 

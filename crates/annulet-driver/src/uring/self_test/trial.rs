@@ -46,8 +46,8 @@ pub(super) struct Trial {
     pub(super) address: Option<Box<SockAddr>>,
     /// Number of the latest operation.
     latest: u32,
-    /// Everything went as it should, so no operation on memory is in flight.
-    pub(super) is_proved: bool,
+    /// Operations the kernel has taken and not ended; without end when it ended more than it had.
+    in_flight: u32,
 }
 
 /// A completion, copied.
@@ -69,7 +69,7 @@ impl Trial {
         let options = PoolOptions { buffers: BUFFERS, buffers_max: BUFFERS, buffer_size: BUFFER_SIZE };
         let pool = BufferPool::new(&options, Arc::default()).map_err(doing("mmap"))?;
         let staged = VecDeque::new();
-        Ok(Self { ring, pool, buffers: None, staged, address: None, latest: 0, is_proved: false })
+        Ok(Self { ring, pool, buffers: None, staged, address: None, latest: 0, in_flight: 0 })
     }
 
     /// A key for the next operation.
@@ -83,7 +83,11 @@ impl Trial {
         // SAFETY: R2: `self` keeps the buffers and the address until all operations ended, or leaks them.
         let filled = unsafe { self.ring.fill(&mut self.staged, count) };
         require(filled == count, "the submission queue stays full")?;
-        self.ring.enter(wait).map_err(doing("io_uring_enter"))?;
+        let before = self.ring.pending();
+        let result = self.ring.enter(wait);
+        // Also those taken by a call that failed.
+        self.in_flight = self.in_flight.saturating_add(before - self.ring.pending());
+        result.map_err(doing("io_uring_enter"))?;
         Ok(())
     }
 
@@ -110,7 +114,10 @@ impl Trial {
             result: cqe.result(),
             flags: cqe.flags(),
         };
-        self.ring.completions().map(seen).collect()
+        let seen: Vec<Seen> = self.ring.completions().map(seen).collect();
+        let ended = seen.iter().filter(|seen| !seen.more()).count() as u32;
+        self.in_flight = self.in_flight.checked_sub(ended).unwrap_or(u32::MAX);
+        seen
     }
 
     pub(super) fn take_one(&mut self) -> Result<Seen, String> {
@@ -157,13 +164,41 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        if !self.is_proved {
-            // Operations may be in flight. A few pages, once for each rung that fails.
+        if self.in_flight > 0 {
+            // The kernel may still write. A few pages, once for each rung that fails half way.
             std::mem::forget(self.pool.clone());
             std::mem::forget(self.address.take());
             if let Some(buffers) = &mut self.buffers {
                 buffers.leak();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::uring::ladder::Rung;
+
+    #[test]
+    fn an_operation_is_in_flight_from_the_call_that_takes_it_to_its_last_completion() {
+        let ring = match Ring::new(Rung::Cooperative, 8, 16, false) {
+            Ok(ring) => ring,
+            Err(error) => return eprintln!("not tested on io_uring: {error}"),
+        };
+        let mut trial = Trial::new(ring).expect("a pool");
+        if let Err(reason) = trial.register_buffers() {
+            return eprintln!("not tested on io_uring: {reason}");
+        }
+        let (_near, far) = UnixStream::pair().expect("a pair");
+        let key = trial.key();
+        trial.staged.push_back(entry::receive(key, far.as_raw_fd(), 0));
+        assert_eq!(trial.in_flight, 0);
+        trial.enter(Wait::Poll).expect("taken");
+        assert_eq!(trial.in_flight, 1);
+        trial.cancel(key, "a receive that does not end").expect("cancelled");
+        assert_eq!(trial.in_flight, 0);
     }
 }
