@@ -21,7 +21,7 @@ pub(crate) fn has_uring() -> bool {
         (doctor.code != Some(0)).then(|| report["driver"]["summary"].to_string())
     });
     if let Some(reason) = refusal {
-        eprintln!("not tested on io_uring, which the kernel refuses: {reason}");
+        eprintln!("not tested on io_uring: {reason}");
     }
     refusal.is_none()
 }

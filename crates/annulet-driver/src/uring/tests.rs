@@ -25,7 +25,8 @@ const LONG: Duration = Duration::from_secs(5);
 fn setups() -> Vec<Setup> {
     let mut setups: Vec<_> = Rung::ALL.iter().filter_map(|rung| climb(&[*rung]).0).collect();
     if setups.is_empty() {
-        eprintln!("no io_uring here: nothing is tested");
+        let reasons: Vec<_> = climb(&Rung::ALL).1.into_iter().map(|step| step.reason).collect();
+        eprintln!("not tested on io_uring: {}", reasons.join("; "));
     }
     if let Some(&Setup { rung, traits }) = setups.first() {
         setups.push(Setup { rung, traits: Traits { unix_end: false, receive_cap: false, ..traits } });

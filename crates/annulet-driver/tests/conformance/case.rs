@@ -50,7 +50,7 @@ pub(crate) struct Case {
 
 pub(crate) fn run(choice: DriverChoice, path: &'static str, test: fn(&Case)) {
     if let Err(reason) = select(choice, &DriverOptions::default()) {
-        eprintln!("{path}: skipped: {reason}");
+        eprintln!("not tested on io_uring: {path}: {reason}");
         return;
     }
     test(&Case { choice, path });
