@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::client::{Client, converse};
 use crate::drivers::{has_uring, on_each_driver};
-use crate::process::{Finished, PATIENCE, Server, free_port, run, serve};
+use crate::process::{Finished, PATIENCE, Server, failed, free_port, run, serve};
 
 /// A path for a socket of one test.
 fn socket_path(name: &str) -> PathBuf {
@@ -25,17 +25,6 @@ fn converse_unix(path: &PathBuf) {
     let mut received = String::new();
     stream.read_to_string(&mut received).expect("the end");
     assert_eq!(received, "over a file");
-}
-
-/// It did not start: exit code 1 and one line with these words.
-#[track_caller]
-fn failed(finished: &Finished, words: &[&str]) {
-    assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert_eq!(finished.stdout, "");
-    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
-    for word in words {
-        assert!(finished.stderr.contains(word), "{word}: {}", finished.stderr);
-    }
 }
 
 #[test]

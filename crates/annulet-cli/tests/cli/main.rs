@@ -2,6 +2,7 @@
 //!
 //! What concerns connections runs on every driver the kernel grants; `ANNULET_TEST_DRIVERS=epoll` narrows that down.
 
+mod blocked;
 mod client;
 mod clocks;
 mod command;

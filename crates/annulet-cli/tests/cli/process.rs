@@ -47,6 +47,17 @@ impl From<Output> for Finished {
     }
 }
 
+/// It did not start: exit code 1 and one line with these words.
+#[track_caller]
+pub(crate) fn failed(finished: &Finished, words: &[&str]) {
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert_eq!(finished.stdout, "");
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    for word in words {
+        assert!(finished.stderr.contains(word), "{word}: {}", finished.stderr);
+    }
+}
+
 /// A server that has printed its start line. Killed when dropped.
 pub(crate) struct Server {
     child: Child,
