@@ -183,7 +183,8 @@ fn waiting_for_the_drain_beside_input_works_as_often_as_it_is_done() {
 
 #[test]
 fn handlers_that_ignore_the_drain_are_cut_at_the_deadline_and_reported() {
-    const DEADLINE: Duration = Duration::from_millis(300);
+    // The polite client must have ended by then, however busy the machine is.
+    const DEADLINE: Duration = Duration::from_secs(3);
     each_driver(|builder| {
         run(builder.reactors(2), async {
             let server = Server::builder()
@@ -219,7 +220,7 @@ fn handlers_that_ignore_the_drain_are_cut_at_the_deadline_and_reported() {
             let start = now();
             let report = server.stop().await;
             let took = now() - start;
-            assert!(took >= DEADLINE && took < DEADLINE + Duration::from_secs(10), "{took:?}");
+            assert!(took >= DEADLINE && took < DEADLINE * 10, "{took:?}");
             assert_eq!((report.connections, report.cut), (4, 3));
             assert_eq!(counter("connections_cut"), 3);
             assert_eq!(counter("connections_open"), 0);

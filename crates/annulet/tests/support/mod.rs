@@ -50,6 +50,7 @@ pub(crate) use thread::thread;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use annulet::driver::limits::raise_descriptor_limit;
 use annulet::driver::select;
 use annulet::time::timeout;
 use annulet::{
@@ -71,6 +72,11 @@ pub(crate) fn scaled<T>(normal: T, specified: T) -> T {
 
 /// The drivers to be tested here.
 pub(crate) fn drivers() -> Vec<DriverChoice> {
+    // Both ends of every connection are in this process, and 1024 descriptors, the usual soft limit, are too few for tests
+    // that run side by side.
+    if let Err(error) = raise_descriptor_limit() {
+        eprintln!("the limit on descriptors stays as it is: {error}");
+    }
     match std::env::var("ANNULET_TEST_DRIVER").as_deref() {
         Ok("epoll") => return vec![DriverChoice::Epoll],
         Ok("uring") => return vec![DriverChoice::Uring],
