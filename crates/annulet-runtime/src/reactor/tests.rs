@@ -18,12 +18,13 @@ fn reactor() -> (Reactor, Script) {
     (Reactor::new(ReactorId(0), Box::new(driver), Park::Block), script)
 }
 
-/// A reactor whose sleeps end at once, for tests that wait for nothing.
+/// A reactor whose sleeps end at once, for tests that wait for nothing but, perhaps, other threads.
 fn restless() -> Reactor {
-    let (reactor, script) = reactor();
-    let inbox = reactor.inbox().clone();
-    script.when_idle(move |_| inbox.ring());
-    reactor
+    let (driver, script) = ScriptedDriver::new();
+    // Not by the inbox: that wakes nobody when another thread is about to.
+    let unpark = driver.unparker();
+    script.when_idle(move |_| unpark.unpark());
+    Reactor::new(ReactorId(0), Box::new(driver), Park::Block)
 }
 
 fn turns(reactor: &Reactor, count: u32) {
