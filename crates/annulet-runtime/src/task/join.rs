@@ -64,6 +64,17 @@ impl<T> Future for JoinHandle<T> {
     }
 }
 
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        // Whoever waited by way of this handle waits no more.
+        let waiting = match &self.0 {
+            Kind::Local { result, .. } => result.waiting.take(),
+            Kind::Blocking(result) => result.lock().waiting.take(),
+        };
+        drop(waiting);
+    }
+}
+
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish_non_exhaustive()
@@ -120,10 +131,9 @@ impl<T> LocalResult<T> {
             Output::There(output) => Poll::Ready(output),
             Output::Awaited => {
                 self.output.set(Output::Awaited);
-                let mut waiting = self.waiting.borrow_mut();
-                if !waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    *waiting = Some(cx.waker().clone());
-                }
+                // Wakers are foreign code: none of it runs while something is borrowed.
+                let replaced = self.waiting.replace(Some(cx.waker().clone()));
+                drop(replaced);
                 Poll::Pending
             }
             Output::Taken => panic!("{AWAITED_ONCE}"),
@@ -139,12 +149,12 @@ pub(crate) struct BlockingResult<T>(Mutex<BlockingState<T>>);
 struct BlockingState<T> {
     output: Output<T>,
     aborted: bool,
-    waker: Option<Waker>,
+    waiting: Option<Waker>,
 }
 
 impl<T> BlockingResult<T> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(BlockingState { output: Output::Awaited, aborted: false, waker: None })))
+        Arc::new(Self(Mutex::new(BlockingState { output: Output::Awaited, aborted: false, waiting: None })))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BlockingState<T>> {
@@ -161,12 +171,12 @@ impl<T> BlockingResult<T> {
     }
 
     pub(crate) fn complete(&self, output: Result<T, JoinError>) {
-        let waker = {
+        let waiting = {
             let mut state = self.lock();
             state.output = Output::There(output);
-            state.waker.take()
+            state.waiting.take()
         };
-        if let Some(waker) = waker {
+        if let Some(waker) = waiting {
             waker.wake();
         }
     }
@@ -174,15 +184,18 @@ impl<T> BlockingResult<T> {
     /// # Panics
     /// When the output was taken before.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        let mut state = self.lock();
-        match std::mem::replace(&mut state.output, Output::Taken) {
-            Output::There(output) => return Poll::Ready(output),
-            Output::Awaited => state.output = Output::Awaited,
-            Output::Taken => panic!("{AWAITED_ONCE}"),
-        }
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.waker = Some(cx.waker().clone());
-        }
+        // Wakers are foreign code: none of it runs while the lock is held.
+        let waiting = cx.waker().clone();
+        let replaced = {
+            let mut state = self.lock();
+            match std::mem::replace(&mut state.output, Output::Taken) {
+                Output::There(output) => return Poll::Ready(output),
+                Output::Awaited => state.output = Output::Awaited,
+                Output::Taken => panic!("{AWAITED_ONCE}"),
+            }
+            state.waiting.replace(waiting)
+        };
+        drop(replaced);
         Poll::Pending
     }
 }
