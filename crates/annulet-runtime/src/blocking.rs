@@ -21,13 +21,14 @@ mod tests;
 pub(crate) use resolve::{parse_literal, resolve};
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, mem, thread};
 
 use annulet_driver::limits::allow_current_thread;
 use thiserror::Error;
+
+use crate::contain::contain;
 
 /// Threads a pool starts at most. They wait rather than compute, so there may be more of them than cores.
 pub(crate) const BLOCKING_THREADS_MAX: usize = 64;
@@ -305,7 +306,7 @@ impl Shared {
             let Some(job) = state.queue.pop_front() else { break };
             state.available -= 1;
             drop(state);
-            let returned = contain(job);
+            let returned = contain(job).is_some();
             state = self.lock();
             state.available += 1;
             state.completed += 1;
@@ -332,14 +333,4 @@ fn start_thread(shared: Arc<Shared>, number: u64) -> io::Result<()> {
         shared.run();
     };
     thread::Builder::new().name(name).spawn(run).map(drop)
-}
-
-/// Runs foreign code, and says whether it returned rather than panicked.
-fn contain(code: impl FnOnce()) -> bool {
-    let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { return true };
-    // What was thrown may throw when dropped. What that throws is given up: it might go on for ever.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(payload);
-    }
-    false
 }

@@ -34,6 +34,7 @@ mod atomic {
     pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
 }
 mod blocking;
+mod contain;
 mod context;
 pub mod counters;
 mod doorbell;

@@ -4,7 +4,6 @@ use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -12,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use annulet_driver::{Completion, CounterSet, Driver, DriverCounters, Instant, Key, Op, Wait};
 
+use crate::contain::contain;
 use crate::context;
 use crate::counters::ReactorCounters;
 use crate::inbox::Inbox;
@@ -67,6 +67,7 @@ pub(crate) struct Core {
     completions: RefCell<Vec<Completion>>,
     due: RefCell<Vec<TimerTarget>>,
     handle: RefCell<Option<crate::Handle>>,
+    is_ended: Cell<bool>,
     /// State that crates above keep per reactor, by type.
     extensions: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
 }
@@ -82,7 +83,8 @@ enum TimerTarget {
 pub struct TimerKey(WheelKey);
 
 impl Reactor {
-    /// A reactor on `driver`. It runs when [`turn`](Self::turn) is called, always on the thread that opened the driver.
+    /// A reactor on `driver`. It runs when [`turn`](Self::turn) is called, always on the thread that opened the driver, and
+    /// ends by [`shut_down`](Self::shut_down): tasks and the connections they hold keep it alive until then.
     pub fn new(id: ReactorId, driver: Box<dyn Driver>, park: Park) -> Self {
         let core = Core {
             id,
@@ -101,6 +103,7 @@ impl Reactor {
             completions: RefCell::default(),
             due: RefCell::default(),
             handle: RefCell::default(),
+            is_ended: Cell::new(false),
             extensions: RefCell::default(),
         };
         Self(Rc::new(core))
@@ -390,7 +393,7 @@ impl Reactor {
         }
         for message in queues.messages {
             // Foreign code, like a task: what it does wrong ends with it.
-            if catch_unwind(AssertUnwindSafe(|| message(self))).is_err() {
+            if contain(|| message(self)).is_none() {
                 self.0.counters.tasks_panicked.increment();
             }
         }
@@ -453,6 +456,8 @@ impl Reactor {
     /// sources hold. Operations that cannot be reaped within `patience` keep their memory (it is leaked).
     pub fn shut_down(&self, patience: Duration) -> ExitReport {
         let _entered = context::enter(&self.0);
+        // From now on what is spawned is dropped at once.
+        self.0.is_ended.set(true);
         self.drop_tasks();
         self.end_turn();
         let left_over = self.0.inbox.close();
@@ -464,7 +469,6 @@ impl Reactor {
         for source in sources {
             source.release(self);
         }
-        self.drop_tasks();
         // Extensions may hold the reactor: without this neither would ever go.
         let extensions = self.0.extensions.take();
         drop(extensions);
@@ -481,23 +485,11 @@ impl Reactor {
         }
     }
 
-    /// Drops every task's future. A future's destructor may wake or spawn others: go on until none is left.
+    /// Drops every task's future, but for that of a task that runs just now: it goes when its poll has ended.
     fn drop_tasks(&self) {
-        loop {
-            let wakers = self.0.tasks.borrow().wakers();
-            for waker in wakers {
-                waker.wake();
-            }
-            let remote = self.0.inbox.take();
-            for task in remote.tasks {
-                task.arrive(&self.0);
-            }
-            if self.0.ready.is_empty() {
-                return;
-            }
-            while let Some(task) = self.0.ready.pop() {
-                drop(task);
-            }
+        self.0.tasks.borrow().wake_all();
+        while let Some(task) = self.0.ready.pop() {
+            drop(task);
         }
     }
 }
@@ -513,8 +505,22 @@ impl Core {
         &self.inbox
     }
 
+    /// True once the reactor is shut down or being so.
+    #[inline]
+    pub(crate) fn is_ended(&self) -> bool {
+        self.is_ended.get()
+    }
+
     pub(crate) fn counters(&self) -> &ReactorCounters {
         &self.counters
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Messages may hold a handle to this very inbox, and ended tasks their place in it.
+        let left_over = self.inbox.close();
+        drop(left_over);
     }
 }
 

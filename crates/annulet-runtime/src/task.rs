@@ -63,7 +63,7 @@ impl Reactor {
         F::Output: 'static,
     {
         let result = Rc::new(LocalResult::new());
-        let waker = raw::spawn(self.core(), Tracked { future: Some(future), result: result.clone() });
+        let waker = raw::spawn_woken(self.core(), Tracked { future: Some(future), result: result.clone() });
         JoinHandle::local(result, waker)
     }
 

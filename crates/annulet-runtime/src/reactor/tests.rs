@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
@@ -398,4 +399,125 @@ fn a_stalled_turn_is_counted() {
     reactor.spawn_detached(async move { slow.advance(STALL) });
     turns(&reactor, 1);
     assert_eq!(reactor.counters().stalls.get(), 1);
+}
+
+/// Panics once more when what was thrown is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the payload, too");
+    }
+}
+
+#[test]
+fn a_payload_that_panics_when_dropped_ends_with_its_task_or_message() {
+    struct ThrowsBomb;
+    impl Drop for ThrowsBomb {
+        fn drop(&mut self) {
+            std::panic::panic_any(Bomb);
+        }
+    }
+    let reactor = restless();
+    reactor.spawn_detached(async { std::panic::panic_any(Bomb) });
+    reactor.spawn_detached(async {
+        let _throws = ThrowsBomb;
+        yield_now().await;
+    });
+    reactor.inbox().push_message(Box::new(|_| std::panic::panic_any(Bomb))).expect("room");
+    turns(&reactor, 3);
+    assert_eq!(reactor.counters().tasks_panicked.get(), 3);
+    assert!(reactor.shut_down(Duration::ZERO).is_clean());
+}
+
+#[test]
+fn a_future_whose_destructor_panics_is_gone_all_the_same() {
+    struct Throws;
+    impl Drop for Throws {
+        fn drop(&mut self) {
+            std::panic::panic_any(Bomb);
+        }
+    }
+    let (reactor, _script) = reactor();
+    let throws = Throws;
+    reactor.spawn_detached(async move {
+        let _throws = throws;
+        pending::<()>().await;
+    });
+    turns(&reactor, 1);
+    assert!(reactor.shut_down(Duration::ZERO).is_clean());
+    assert_eq!(reactor.counters().tasks_panicked.get(), 1);
+}
+
+#[test]
+fn a_reactor_that_has_ended_drops_what_is_spawned() {
+    let (reactor, _script) = reactor();
+    reactor.shut_down(Duration::ZERO);
+    let kept = Rc::new(());
+    let inner = kept.clone();
+    let handle = reactor.spawn_local(async move {
+        let _inner = inner;
+        pending::<()>().await;
+    });
+    assert!(handle.is_finished());
+    assert_eq!(Rc::strong_count(&kept), 1);
+    handle.abort();
+    assert_eq!(reactor.counters().tasks_spawned.get(), 0);
+}
+
+#[test]
+fn a_task_that_ends_its_reactor_and_goes_on_is_dropped_with_its_poll() {
+    let (reactor, _script) = reactor();
+    let inner = reactor.clone();
+    let kept = Rc::new(());
+    let held = kept.clone();
+    reactor.spawn_detached(async move {
+        let _held = held;
+        inner.shut_down(Duration::ZERO);
+        pending::<()>().await;
+    });
+    turns(&reactor, 1);
+    assert_eq!(Rc::strong_count(&kept), 1);
+    assert_eq!(reactor.counters().tasks_live.get(), 0);
+}
+
+#[test]
+fn an_ended_reactor_takes_what_was_left_in_its_inbox_along() {
+    let (reactor, _script) = reactor();
+    let inbox = Arc::downgrade(reactor.inbox());
+    let keep = Arc::new(());
+    // A message that keeps the inbox it lies in.
+    let (held, itself) = (keep.clone(), reactor.inbox().clone());
+    reactor
+        .inbox()
+        .push_message(Box::new(move |_| {
+            let _both = (&held, &itself);
+        }))
+        .expect("room");
+    drop(reactor);
+    assert_eq!(Arc::strong_count(&keep), 1);
+    assert!(inbox.upgrade().is_none());
+}
+
+#[test]
+fn a_handle_that_was_dropped_leaves_no_waker_behind() {
+    let reactor = restless();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut handle = reactor.spawn_local(pending::<()>());
+    assert!(Pin::new(&mut handle).poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    assert_eq!(Arc::strong_count(&wakes), 2);
+    drop(handle);
+    assert_eq!(Arc::strong_count(&wakes), 1);
+    reactor.shut_down(Duration::ZERO);
+}
+
+#[derive(Default)]
+struct Wakes(AtomicU64);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }

@@ -17,18 +17,20 @@
 //! # Invariants
 //!
 //! - **T1** Everything in a task but `vtable`, `home`, `references` and `is_remote` is touched on the home's thread only:
-//!   where the home runs ([`context::is_running`]), with a `&Core` of the home at hand, by the owner of a [`Ready`], or
-//!   from within the future. None of these can leave the thread.
-//! - **T2** The future and `core` are there until `Done`; both are dropped on the way to it.
-//! - **T3** A task is freed with its last reference. Every waker has one, so has an entry of an inbox, and the home has one
-//!   until `Done`.
-//! - **T4** There is at most one [`Ready`] of a task: while it is `Queued`, or in the hands of `Ready::run`. The home's
+//!   where the home runs ([`context::is_running`]), with a `&Core` of the home at hand, or by the owner of a [`Ready`]. None
+//!   of these can leave the thread. What frees a task, on any thread, finds nothing left in it but `home`.
+//! - **T2** The future and `core` are there until `Done` is set; `finish`, which sets it, drops both, once. In between, a
+//!   wake-up sees `Done` and touches neither.
+//! - **T3** A task is freed with its last reference. Every waker has one (but for the one in `run`, which borrows the
+//!   home's), so has an entry of an inbox, and the home has one until the end of `finish`.
+//! - **T4** There is at most one [`Ready`] of a task: while it is `Queued`, or in the hands of `run` or `finish`. The home's
 //!   [`ReadyList`] owns those whose tasks are linked into it.
+//!
+//! Whose a task is, is told by the address of its inbox: a task keeps that alive, so no other reactor can get it.
 
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use crate::contain::contain;
 use crate::context;
 use crate::inbox::Inbox;
 use crate::reactor::Core;
@@ -105,10 +108,10 @@ impl<F: Future<Output = ()>> Task<F> {
         let future: &mut F = unsafe { &mut *task.cast::<Self>().as_ref().future.get() };
         // SAFETY: the future stays where it is until it is dropped in place.
         let future = unsafe { Pin::new_unchecked(future) };
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(Poll::Pending) => Polled::Pending,
-            Ok(Poll::Ready(())) => Polled::Ready,
-            Err(_) => Polled::Panicked,
+        match contain(|| future.poll(cx)) {
+            Some(Poll::Pending) => Polled::Pending,
+            Some(Poll::Ready(())) => Polled::Ready,
+            None => Polled::Panicked,
         }
     }
 
@@ -116,7 +119,7 @@ impl<F: Future<Output = ()>> Task<F> {
         // SAFETY: as in `poll`.
         let future = unsafe { &mut *task.cast::<Self>().as_ref().future.get() };
         // SAFETY: it is there (T2), and the caller sees to it that this is the only time.
-        catch_unwind(AssertUnwindSafe(|| unsafe { ManuallyDrop::drop(future) })).is_ok()
+        contain(|| unsafe { ManuallyDrop::drop(future) }).is_some()
     }
 
     unsafe fn free(task: NonNull<Header>) {
@@ -125,15 +128,31 @@ impl<F: Future<Output = ()>> Task<F> {
     }
 }
 
-/// Makes a task of `future` and puts it on the ready list.
-pub(super) fn spawn<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F) -> Waker {
+/// Makes a task of `future` and puts it on the ready list. A home that has ended drops the future at once.
+pub(super) fn spawn<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F) {
+    spawn_task(core, future);
+}
+
+/// [`spawn`], with a waker of the new task.
+pub(super) fn spawn_woken<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F) -> Waker {
+    match spawn_task(core, future) {
+        // SAFETY: T3: the task was not run yet.
+        Some(task) => unsafe { task.share() }.into_waker(),
+        None => Waker::noop().clone(),
+    }
+}
+
+fn spawn_task<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F) -> Option<Pointer> {
+    if core.is_ended() {
+        return None;
+    }
     let task = Box::new(Task {
         header: Header {
             vtable: &Task::<F>::VTABLE,
             home: core.inbox().clone(),
             core: UnsafeCell::new(ManuallyDrop::new(core.clone())),
-            // The home's, and the waker's that is returned.
-            references: AtomicU32::new(2),
+            // The home's.
+            references: AtomicU32::new(1),
             is_remote: AtomicBool::new(false),
             state: Cell::new(State::Queued),
             next_ready: Cell::new(None),
@@ -142,12 +161,12 @@ pub(super) fn spawn<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F
         },
         future: UnsafeCell::new(ManuallyDrop::new(future)),
     });
-    let task: NonNull<Header> = NonNull::from(Box::leak(task)).cast();
+    let task = Pointer(NonNull::from(Box::leak(task)).cast());
     core.counters().tasks_spawned.increment();
     core.counters().tasks_live.add(1);
-    core.tasks.borrow_mut().link(Pointer(task));
-    core.ready.push(Ready(Pointer(task)));
-    TaskRef(Pointer(task)).into_waker()
+    core.tasks.borrow_mut().link(task);
+    core.ready.push(Ready(task));
+    Some(task)
 }
 
 /// A pointer to a task; who has one sees to it that the task is there.
@@ -238,9 +257,14 @@ impl Ready {
                 std::mem::forget(self);
             }
             Polled::Pending => {
-                header.state.set(State::Queued);
                 // SAFETY: T1, T2: the task is not done.
-                unsafe { &*header.core.get() }.ready.push(self);
+                let core = unsafe { &*header.core.get() };
+                if core.is_ended() {
+                    // It ended its own reactor, which woke it to be rid of it.
+                    return self.finish(false);
+                }
+                header.state.set(State::Queued);
+                core.ready.push(self);
             }
             Polled::Ready => self.finish(false),
             Polled::Panicked => self.finish(true),
@@ -352,7 +376,8 @@ unsafe fn pointer(task: *const ()) -> Pointer {
     Pointer(unsafe { NonNull::new_unchecked(task.cast_mut().cast()) })
 }
 
-/// The tasks of a reactor that are to be run, in the order in which they were woken.
+/// The tasks of a reactor that are to be run, in the order in which they were woken. Each of them keeps the reactor, so
+/// the list is empty when that goes.
 #[derive(Default)]
 pub(crate) struct ReadyList {
     first: Cell<Option<Pointer>>,
@@ -387,14 +412,6 @@ impl ReadyList {
     }
 }
 
-impl Drop for ReadyList {
-    fn drop(&mut self) {
-        while let Some(task) = self.pop() {
-            drop(task);
-        }
-    }
-}
-
 /// The tasks of a reactor that are not done, newest first.
 #[derive(Default)]
 pub(crate) struct Tasks {
@@ -407,17 +424,15 @@ impl Tasks {
         self.len
     }
 
-    /// A waker of each.
-    pub(crate) fn wakers(&self) -> Vec<Waker> {
-        let mut wakers = Vec::with_capacity(self.len);
+    /// Wakes every one. On the home's thread, like everything that has a `Tasks` at hand.
+    pub(crate) fn wake_all(&self) {
         let mut next = self.first;
         while let Some(task) = next {
             // SAFETY: T3: what is in the list is not done.
             next = unsafe { task.header() }.next.get();
-            // SAFETY: likewise.
-            wakers.push(unsafe { task.share() }.into_waker());
+            // SAFETY: likewise; this is the home's thread.
+            unsafe { task.wake_at_home() };
         }
-        wakers
     }
 
     fn link(&mut self, task: Pointer) {
