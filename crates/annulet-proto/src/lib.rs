@@ -12,6 +12,7 @@
 //! | [`lines`] | text lines ended by LF or CR LF, with a maximum length |
 //! | [`length_prefixed`] | binary messages behind a length of 1, 2, 3, 4 or 8 bytes |
 //! | [`command`] | the `PING` / `ECHO` / `QUIT` grammar and its replies |
+//! | [`http1`] | HTTP/1.1 heads and bodies |
 //! | [`upper`] | the answer of the upper-casing line server |
 //!
 //! # Promises
@@ -53,6 +54,7 @@
 
 pub mod codec;
 pub mod command;
+pub mod http1;
 pub mod length_prefixed;
 pub mod lines;
 mod search;

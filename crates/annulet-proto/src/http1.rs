@@ -1,0 +1,55 @@
+//! HTTP/1.1 message framing (RFC 9112): heads and bodies of requests and responses, without I/O.
+//!
+//! Tokens are `httparse`'s. What they mean, and which of them are refused, is decided here, and strictly: where the
+//! next message begins is never a matter of opinion (RFC 9112 §11.2). Whatever is ambiguous is an error, with the
+//! status to answer it with, and the connection is to be closed after it.
+//!
+//! # A connection's requests
+//!
+//! ```
+//! use annulet_proto::http1::{BodyDecoder, BodyStep, HeadLimits, RequestHead};
+//!
+//! let input = b"POST /notes HTTP/1.1\r\nHost: example.org\r\nContent-Length: 5\r\n\r\nhelloGET /";
+//! let mut head = RequestHead::new(); // kept for the next request: parsing allocates nothing then
+//! let length = head.parse(input, &HeadLimits::default())?.expect("it is all there");
+//! assert_eq!((head.method(), head.path()), ("POST", "/notes"));
+//!
+//! let mut body = BodyDecoder::new(head.body_length());
+//! let rest = &input[length..];
+//! assert_eq!(body.decode(rest)?, BodyStep::Data { skip: 0, length: 5 });
+//! assert_eq!(body.decode(&rest[5..])?, BodyStep::End { skip: 0 });
+//! # Ok::<(), annulet_proto::http1::HttpError>(())
+//! ```
+//!
+//! # Where it is stricter than the RFC asks
+//!
+//! | what | RFC 9112 | here |
+//! |---|---|---|
+//! | bare LF as a line end | may be taken (§2.2) | refused |
+//! | several equal Content-Length | may be taken as one (§6.3) | refused |
+//! | Content-Length and Transfer-Encoding | should be refused (§6.3) | refused |
+//! | a transfer coding other than chunked alone | 501 (§6.1) | 501; 400 unless chunked is the last |
+//! | Transfer-Encoding in HTTP/1.0 | suspect (§6.1) | refused |
+//! | line folding | may be replaced by spaces (§5.2) | refused |
+//! | framing and routing fields as trailers | to be ignored (RFC 9110 §6.5.1) | refused |
+
+mod body;
+mod chunked;
+mod encode;
+mod error;
+mod field;
+mod head;
+mod meaning;
+mod response;
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::{BodyDecoder, BodyLength, BodyStep};
+pub use encode::{LAST_CHUNK, write_chunk_size, write_content_length, write_field, write_status_line};
+pub use error::HttpError;
+pub use field::{Fields, is_token};
+pub use head::{HeadLimits, RequestHead, Version};
+pub use response::{Answers, ResponseHead};
+pub use target::TargetForm;
