@@ -1,19 +1,32 @@
 //! Foreign code that panics ends there.
 
+use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What is thrown may throw when it is dropped, and what that throws likewise, so many times. The rest is leaked: it might
+/// go on for ever.
+const THROWN_MAX: usize = 8;
 
 /// Runs foreign code; `None` when it panicked.
 #[inline]
 pub(crate) fn contain<R>(code: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(code)) {
         Ok(output) => Some(output),
-        Err(payload) => {
-            // What was thrown may throw when dropped. What that throws is given up: it might go on for ever.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                mem::forget(payload);
-            }
+        Err(thrown) => {
+            drop_thrown(thrown);
             None
         }
     }
+}
+
+#[cold]
+fn drop_thrown(mut thrown: Box<dyn Any + Send>) {
+    for _ in 0..THROWN_MAX {
+        match catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
+            Ok(()) => return,
+            Err(next) => thrown = next,
+        }
+    }
+    mem::forget(thrown);
 }
