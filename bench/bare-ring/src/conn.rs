@@ -78,6 +78,11 @@ impl Slots {
         self.slots[index as usize].as_mut().expect("a slot is not reused while an operation is in flight")
     }
 
+    /// The connection of a slot that may have been freed.
+    pub(crate) fn find(&self, index: u32) -> Option<&Conn> {
+        self.slots[index as usize].as_ref()
+    }
+
     /// Closes the connection and frees its slot.
     pub(crate) fn remove(&mut self, index: u32) {
         self.slots[index as usize] = None;

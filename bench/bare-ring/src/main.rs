@@ -1,7 +1,8 @@
 //! Echo on io_uring by hand: no futures, no runtime, nothing that an echo does not need. The floor.
 //!
 //! `--send direct` answers with a non-blocking `send(2)` while the completions are walked; `--send ring` stages a
-//! submission queue entry instead, so that all answers of a turn leave with its one `io_uring_enter`.
+//! submission queue entry instead, so that all answers of a turn leave with its one `io_uring_enter`; `--send quiet`
+//! the same with entries that complete in silence.
 
 mod buffers;
 mod conn;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bench_common::counters::Counters;
 use io_uring::cqueue::{self, Entry as Cqe};
-use io_uring::squeue::Entry as Sqe;
+use io_uring::squeue::{self, Entry as Sqe};
 use io_uring::types::Fd;
 use io_uring::{CompletionQueue, SubmissionQueue, Submitter, opcode};
 
@@ -25,6 +25,8 @@ const BACKLOG_MAX: usize = 1 << 20;
 pub(crate) enum SendMode {
     /// An entry per answer, submitted by the next enter.
     Ring,
+    /// The same, whose success makes no completion: when that enter returns, whoever has not failed has been sent.
+    Quiet,
     /// `send(2)`, at once.
     Direct,
 }
@@ -35,8 +37,9 @@ impl FromStr for SendMode {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "ring" => Ok(Self::Ring),
+            "quiet" => Ok(Self::Quiet),
             "direct" => Ok(Self::Direct),
-            _ => Err("expected ring or direct"),
+            _ => Err("expected ring, quiet or direct"),
         }
     }
 }
@@ -75,6 +78,10 @@ pub(crate) struct Reactor<'a> {
     run_of: u32,
     /// Connections whose receive found no buffer; re-armed at the end of the turn.
     starved: Vec<u32>,
+    /// Connections with a quiet entry that the next enter submits.
+    quiet: Vec<u32>,
+    /// Completions of a turn, while quiet entries are told apart from those that failed.
+    reaped: Vec<Cqe>,
     /// Accepting stopped with an error (no fd left); tried again when a connection closes.
     accept_stopped: bool,
 }
@@ -101,6 +108,8 @@ impl<'a> Reactor<'a> {
             run: Run::default(),
             run_of: 0,
             starved: Vec::new(),
+            quiet: Vec::new(),
+            reaped: Vec::new(),
             accept_stopped: false,
         })
     }
@@ -111,9 +120,13 @@ impl<'a> Reactor<'a> {
             self.enter(1)?;
             self.counters.turns.add(1);
             self.cq.sync();
-            while let Some(cqe) = self.cq.next() {
-                self.counters.cqes.add(1);
-                self.complete(&cqe)?;
+            if self.quiet.is_empty() {
+                while let Some(cqe) = self.cq.next() {
+                    self.counters.cqes.add(1);
+                    self.complete(&cqe)?;
+                }
+            } else {
+                self.complete_with_quiet()?;
             }
             self.flush_run()?;
             self.cq.sync();
@@ -125,6 +138,38 @@ impl<'a> Reactor<'a> {
                 self.watch();
             }
         }
+    }
+
+    /// Failures of quiet entries first, then the success of the others, then everything else.
+    fn complete_with_quiet(&mut self) -> io::Result<()> {
+        let mut reaped = std::mem::take(&mut self.reaped);
+        reaped.extend(&mut self.cq);
+        self.counters.cqes.add(reaped.len() as u64);
+        let is_send = |cqe: &Cqe| cqe.user_data() & 0xff == op::SEND;
+        for cqe in reaped.iter().filter(|cqe| is_send(cqe)) {
+            self.complete(cqe)?;
+        }
+        // Unless the kernel did not take them yet.
+        if self.sq.is_empty() {
+            let mut quiet = std::mem::take(&mut self.quiet);
+            for index in quiet.drain(..) {
+                let sent = self.conns.find(index).and_then(|conn| match &conn.sending {
+                    Sending::Pool(run) => Some(run.len() as i32),
+                    _ => None,
+                });
+                if let Some(length) = sent {
+                    self.sent(index, length)?;
+                }
+            }
+            quiet.append(&mut self.quiet);
+            self.quiet = quiet;
+        }
+        for cqe in reaped.iter().filter(|cqe| !is_send(cqe)) {
+            self.complete(cqe)?;
+        }
+        reaped.clear();
+        self.reaped = reaped;
+        Ok(())
     }
 
     /// Waits without a system call until the kernel has queued work for us, or the time is up.
@@ -259,7 +304,7 @@ impl<'a> Reactor<'a> {
             self.run.recycle(&mut self.buffers);
             return self.pause_if_too_far_behind(index);
         }
-        if self.options.send == SendMode::Ring {
+        if self.options.send != SendMode::Direct {
             return self.stage_run(index);
         }
         self.counters.sends.add(1);
@@ -275,7 +320,10 @@ impl<'a> Reactor<'a> {
     fn stage_run(&mut self, index: u32) -> io::Result<()> {
         let conn = self.conns.get(index);
         let fd = Fd(conn.fd.as_raw_fd());
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let is_quiet = self.options.send == SendMode::Quiet;
+        // A quiet entry that did not send all must count as failed, for that makes a completion: WAITALL.
+        let all = if is_quiet { libc::MSG_WAITALL } else { 0 };
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | all;
         let entry = match self.run.parts(&self.buffers) {
             Parts::One(bytes) => {
                 opcode::Send::new(fd, bytes.as_ptr(), bytes.len() as u32).flags(flags).build()
@@ -283,7 +331,11 @@ impl<'a> Reactor<'a> {
             Parts::Many(header) => opcode::SendMsg::new(fd, header).flags(flags as u32).build(),
         };
         conn.sending = Sending::Pool(std::mem::take(&mut self.run));
-        self.push(&entry.user_data(u64::from(index) << 32 | op::SEND))
+        let skip = if is_quiet { squeue::Flags::SKIP_SUCCESS } else { squeue::Flags::empty() };
+        if is_quiet {
+            self.quiet.push(index);
+        }
+        self.push(&entry.flags(skip).user_data(u64::from(index) << 32 | op::SEND))
     }
 
     /// After a first attempt: keeps what it did not send, and sends it as soon as there is room.

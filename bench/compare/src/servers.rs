@@ -71,6 +71,13 @@ pub(crate) const ALL: &[Server] = &[
         ..DEFAULT
     },
     Server {
+        name: "bare-ring-quiet",
+        package: Some("bare-ring"),
+        args: &["--send", "quiet"],
+        base: URING,
+        ..DEFAULT
+    },
+    Server {
         name: "bare-ring-watch",
         package: Some("bare-ring"),
         args: &["--send", "direct", "--watch-us", "50"],
