@@ -37,7 +37,8 @@ pub enum Version {
 
 /// The head of a request: a copy of its bytes, and where everything is in them.
 ///
-/// One is kept for many requests: what [`parse`](Self::parse) found before is forgotten, its memory used again.
+/// One is kept for many requests: what [`parse`](Self::parse) found before is forgotten, its memory used again. Until it
+/// finds a whole one, the head is empty.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
     bytes: Vec<u8>,
@@ -88,6 +89,7 @@ impl RequestHead {
     /// # Errors
     /// What is wrong with it, as soon as that is certain.
     pub fn parse(&mut self, input: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HttpError> {
+        self.forget();
         let before = empty_lines(input);
         let Some(head) = input.get(before..).filter(|head| !head.is_empty()) else { return Ok(None) };
         let bytes_max = limits.bytes.min(usize::from(u16::MAX));
@@ -102,8 +104,21 @@ impl RequestHead {
             }
             Err(error) => return Err(refusal(error, window)),
         };
-        self.take(&request, &window[..length], limits)?;
-        Ok(Some(before + length))
+        match self.take(&request, &window[..length], limits) {
+            Ok(()) => Ok(Some(before + length)),
+            Err(error) => {
+                self.forget();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes it an empty one that keeps its memory: places without the bytes they are in are of no use.
+    fn forget(&mut self) {
+        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
+        bytes.clear();
+        fields.clear();
+        *self = Self { bytes, fields, ..Self::new() };
     }
 
     /// Takes over what the tokeniser found in `head`, and gives it its meaning.

@@ -19,7 +19,8 @@ pub enum Answers {
     Other,
 }
 
-/// The head of a response: a copy of its bytes, and where everything is in them. One is kept for many responses.
+/// The head of a response: a copy of its bytes, and where everything is in them. One is kept for many responses;
+/// until a whole one is found, it is empty.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
     bytes: Vec<u8>,
@@ -64,6 +65,7 @@ impl ResponseHead {
         limits: &HeadLimits,
         answers: Answers,
     ) -> Result<Option<usize>, HttpError> {
+        self.forget();
         let bytes_max = limits.bytes.min(usize::from(u16::MAX));
         let window = &input[..input.len().min(bytes_max)];
         let mut places = [const { MaybeUninit::uninit() }; FIELDS_PLACES];
@@ -87,8 +89,21 @@ impl ResponseHead {
             Err(httparse::Error::Version) => return Err(HttpError::Version),
             Err(_) => return Err(HttpError::StatusLine),
         };
-        self.take(&response, &window[..length], answers)?;
-        Ok(Some(length))
+        match self.take(&response, &window[..length], answers) {
+            Ok(()) => Ok(Some(length)),
+            Err(error) => {
+                self.forget();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes it an empty one that keeps its memory.
+    fn forget(&mut self) {
+        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
+        bytes.clear();
+        fields.clear();
+        *self = Self { bytes, fields, ..Self::new() };
     }
 
     fn take(

@@ -199,6 +199,26 @@ fn expectations_and_upgrades_are_those_of_version_1_1() {
     assert!(!head(&with("Upgrade: websocket\r\n")).asks_for_upgrade());
 }
 
+#[test]
+fn a_head_that_was_refused_or_is_not_complete_is_empty() {
+    let mut head = RequestHead::new();
+    let limits = HeadLimits::default();
+    for next in [
+        "GET / HTTP/1.1\r\nX-Much-Longer-Than-Before: ".to_owned() + &"y".repeat(200) + "\r\n\r\n",
+        "GET".into(),
+    ] {
+        head.parse(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", &limits).expect("valid");
+        assert_eq!((head.path(), head.fields().len()), ("/a", 1));
+        let _ = head.parse(next.as_bytes(), &limits);
+        assert_eq!((head.method(), head.path(), head.host(), head.fields().len()), ("", "/", None, 0));
+    }
+    let mut head = ResponseHead::new();
+    head.parse(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", &limits, Answers::Other).expect("valid");
+    let refused = "HTTP/1.1 200 OK\r\nX-Much-Longer: yyyyyyyyyyyyyyyyyyyyy\r\nContent-Length: x\r\n\r\n";
+    assert!(head.parse(refused.as_bytes(), &limits, Answers::Other).is_err());
+    assert_eq!((head.reason(), head.fields().len()), (&b""[..], 0));
+}
+
 fn answer(input: &str, answers: Answers) -> Result<Option<(ResponseHead, usize)>, HttpError> {
     let mut head = ResponseHead::new();
     let length = head.parse(input.as_bytes(), &HeadLimits::default(), answers)?;
