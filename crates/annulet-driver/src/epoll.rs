@@ -246,8 +246,8 @@ impl Driver for EpollDriver {
 }
 
 impl EpollDriver {
-    /// Notes when a send filled the send buffer.
-    #[cold]
+    /// Notes when a send filled the send buffer. Out of line, for most take everything at once and need no note.
+    #[inline(never)]
     fn note_sent(&mut self, socket: Socket, offered: usize, result: io::Result<usize>) -> io::Result<usize> {
         let is_full = match &result {
             Ok(taken) => *taken < offered,
