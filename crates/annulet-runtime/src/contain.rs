@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// go on for ever.
 const THROWN_MAX: usize = 8;
 
-/// Runs foreign code; `None` when it panicked.
+/// Runs code of a user; `None` when it panicked. What it threw is dropped, and what that throws in turn.
 #[inline]
-pub(crate) fn contain<R>(code: impl FnOnce() -> R) -> Option<R> {
+pub fn contain<R>(code: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(code)) {
         Ok(output) => Some(output),
         Err(thrown) => {

@@ -48,6 +48,7 @@ pub mod task;
 pub mod time;
 mod wheel;
 
+pub use contain::contain;
 pub use counters::ReactorCounters;
 pub use inbox::SendError;
 pub use park::Park;
