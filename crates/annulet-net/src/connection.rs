@@ -58,12 +58,44 @@ impl Connection {
         Recv { connection: self, is_waiting: false }
     }
 
+    /// [`recv`](Self::recv) for code that polls by hand.
+    ///
+    /// # Errors
+    /// As for `recv`.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost. Who stops polling after `Pending` says so with [`stop_waiting`](Self::stop_waiting), so that the clocks
+    /// of the wait stand still.
     #[inline(always)]
-    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
         if self.current.is_some() {
             return Poll::Ready(Ok(self.current.take().map(|chunk| *chunk)));
         }
         self.stream.poll_recv(cx)
+    }
+
+    /// What has arrived already, without waiting for more; `None` when nothing has.
+    pub fn try_recv(&mut self) -> Option<Chunk> {
+        match self.current.take() {
+            Some(chunk) => Some(*chunk),
+            None => self.stream.take_unread(),
+        }
+    }
+
+    /// Puts bytes back in front of what is still to be received.
+    ///
+    /// # Panics
+    /// When bytes that [`fill_buf`](Self::fill_buf) showed, or that were put back before, have not been taken.
+    pub fn unread(&mut self, chunk: Chunk) {
+        assert!(self.current.is_none(), "one chunk can be put back, not two");
+        if !chunk.is_empty() {
+            self.current = Some(Box::new(chunk));
+        }
+    }
+
+    /// Gives up a wait begun with [`poll_recv`](Self::poll_recv).
+    pub fn stop_waiting(&self) {
+        self.stream.stop_waiting();
     }
 
     /// The bytes received and not consumed, at least one unless the peer ended (then empty). Does not take them:
@@ -209,6 +241,25 @@ impl Connection {
         self.stream.stage(payload.into())
     }
 
+    /// Has `write` append to what is staged, room or not: the bytes are written where they leave from. Meant for after
+    /// [`poll_room`](Self::poll_room), and for what is small. `write` must append something, and only append.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write); `write` is not called.
+    #[inline]
+    pub fn compose(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+        self.stream.compose(write)
+    }
+
+    /// [`reserve`](Self::reserve) for code that polls by hand.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    #[inline]
+    pub fn poll_room(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), Error>> {
+        self.stream.poll_room(cx, length)
+    }
+
     /// Waits until the kernel has taken every byte staged so far. Rarely needed: what is staged leaves by itself.
     ///
     /// # Errors
@@ -218,6 +269,14 @@ impl Connection {
     /// Dropping it does nothing; the bytes leave all the same.
     pub async fn flush(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.stream.poll_flush(cx)).await
+    }
+
+    /// [`flush`](Self::flush) for code that polls by hand.
+    ///
+    /// # Errors
+    /// The connection's sticky error.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.stream.poll_flush(cx)
     }
 
     /// Ends this side: what is staged leaves, then FIN. Receiving goes on. Waits until the kernel has taken the bytes.
@@ -266,6 +325,12 @@ impl Connection {
     /// Tells the clocks that a message has begun with the bytes that arrived last; see [`Clocks`](crate::Clocks).
     pub fn message_started(&self) {
         self.stream.message_started();
+    }
+
+    /// Tells the clocks that the rest of the message comes as a stream, however long: only inactivity counts until it is
+    /// complete, not the time for the whole. A server that drains goes on receiving until then.
+    pub fn message_streams(&self) {
+        self.stream.message_streams();
     }
 
     /// Tells the clocks that the message is complete.

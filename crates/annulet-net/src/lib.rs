@@ -40,7 +40,8 @@ pub use halves::{ReadHalf, WriteHalf};
 pub use options::{Clock, Clocks, Limits};
 pub use payload::Payload;
 pub use server::{
-    Cutter, DRAIN_TIMEOUT, DrainReport, Handler, ListenOptions, ServeError, Server, ServerBuilder, Stats,
+    Cutter, DRAIN_TIMEOUT, DrainReport, Handler, ListenOptions, Protocol, ServeError, Server, ServerBuilder,
+    Stats,
 };
 pub use tcp::{TcpListener, TcpStream};
 pub use unix::{UnixListener, UnixStream};

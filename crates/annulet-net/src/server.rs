@@ -8,7 +8,7 @@ mod reactor;
 mod stats;
 
 pub use builder::{ListenOptions, ServerBuilder};
-pub use handler::Handler;
+pub use handler::{Handler, Protocol};
 pub use stats::Stats;
 
 use std::fmt;

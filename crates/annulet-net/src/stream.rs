@@ -20,6 +20,7 @@
 
 mod clocks;
 mod close;
+mod compose;
 mod flags;
 mod input;
 mod local;

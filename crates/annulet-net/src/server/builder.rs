@@ -13,7 +13,7 @@ use annulet_runtime::{Handle, Reactor, ReactorId};
 
 use super::claim::{Claim, Claims};
 use super::control::Control;
-use super::handler::{Handler, HandlerService, Service};
+use super::handler::{Handler, HandlerService, Protocol, Service};
 use super::reactor::{self, Bound};
 use super::{DRAIN_TIMEOUT, ServeError, Server};
 use crate::address::ListenAddress;
@@ -26,8 +26,9 @@ use crate::options::{Clocks, Limits};
 const BIND_PATIENCE: Duration = Duration::from_secs(1);
 const BIND_PAUSE: Duration = Duration::from_millis(20);
 
-/// Makes a reactor's handler. Called once on each reactor, so what it captures may be the reactor's own state.
-pub(crate) type ServiceFactory = Arc<dyn Fn(&Reactor) -> Rc<dyn Service> + Send + Sync>;
+/// Makes a reactor's handler, and the clocks of its connections from those that were set. Called once on each reactor, so
+/// what it captures may be the reactor's own state.
+pub(crate) type ServiceFactory = Arc<dyn Fn(&Reactor, Clocks) -> (Rc<dyn Service>, Clocks) + Send + Sync>;
 
 /// Settings of a [`Server`].
 #[must_use]
@@ -134,7 +135,21 @@ impl ServerBuilder {
         H: Handler,
         M: Fn(&Reactor) -> H + Send + Sync + 'static,
     {
-        self.add(Ok(options), Arc::new(move |reactor| Rc::new(HandlerService(make(reactor)))))
+        self.add(
+            Ok(options),
+            Arc::new(move |reactor, clocks| (Rc::new(HandlerService(make(reactor))), clocks)),
+        )
+    }
+
+    /// Listens at `address` (text, as in [`ListenOptions::parse`]) and speaks `protocol` there.
+    pub fn serve(self, address: &str, protocol: impl Protocol) -> Self {
+        let options = ListenOptions::parse(address).map_err(ServeError::from);
+        self.add(options, spoken(protocol))
+    }
+
+    /// Listens as `options` say and speaks `protocol` there.
+    pub fn serve_with(self, options: ListenOptions, protocol: impl Protocol) -> Self {
+        self.add(Ok(options), spoken(protocol))
     }
 
     fn add(mut self, options: Result<ListenOptions, ServeError>, factory: ServiceFactory) -> Self {
@@ -267,9 +282,18 @@ where
 {
     // Only cloned under the lock, so that the handler need not be `Sync`.
     let handler = Mutex::new(handler);
-    Arc::new(move |_| {
+    Arc::new(move |_, clocks| {
         let handler = handler.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Rc::new(HandlerService(handler))
+        (Rc::new(HandlerService(handler)), clocks)
+    })
+}
+
+fn spoken(protocol: impl Protocol) -> ServiceFactory {
+    // Only asked for handlers under the lock, so that the protocol need not be `Sync`.
+    let protocol = Mutex::new(protocol);
+    Arc::new(move |reactor, clocks| {
+        let protocol = protocol.lock().unwrap_or_else(PoisonError::into_inner);
+        (Rc::new(HandlerService(protocol.handler(reactor))), protocol.clocks(clocks))
     })
 }
 

@@ -6,6 +6,7 @@ use annulet_runtime::Reactor;
 
 use crate::connection::Connection;
 use crate::error::{HandlerError, HandlerResult};
+use crate::options::Clocks;
 use crate::stream::Stream;
 
 /// What a server does with a connection. Every `async |connection| …` closure and every
@@ -21,6 +22,21 @@ pub trait Handler: 'static {
     /// handler makes of several writes is for the handler to know: it calls [`abort`](Connection::abort), or returns its
     /// error with [`set_linger`](Connection::set_linger) at zero.
     fn handle(&self, connection: Connection) -> impl Future<Output = HandlerResult>;
+}
+
+/// A protocol: what a server needs to speak it on every reactor. A [`Handler`] that has to be made anew on each reactor,
+/// because it keeps state there, and that knows how long what may take.
+pub trait Protocol: Send + 'static {
+    /// What serves a reactor's connections.
+    type Handler: Handler;
+
+    /// Makes the handler of a reactor. Called once on each.
+    fn handler(&self, reactor: &Reactor) -> Self::Handler;
+
+    /// The clocks of its connections, given those that the server or the listener were set to.
+    fn clocks(&self, clocks: Clocks) -> Clocks {
+        clocks
+    }
 }
 
 impl<F> Handler for F

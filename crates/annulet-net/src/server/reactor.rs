@@ -39,8 +39,8 @@ pub(crate) struct Bound {
 /// # Errors
 /// When making the handler panics.
 pub(crate) fn start(reactor: &Reactor, mut bound: Bound, socket: Socket) -> io::Result<()> {
-    let made = catch_unwind(AssertUnwindSafe(|| (bound.factory)(reactor)));
-    let Ok(service) = made else {
+    let made = catch_unwind(AssertUnwindSafe(|| (bound.factory)(reactor, bound.clocks)));
+    let Ok((service, clocks)) = made else {
         reactor.driver(|driver| driver.close(socket));
         bound.control.leave(DrainReport::default());
         return Err(io::Error::other("making the handler panicked"));
@@ -49,7 +49,7 @@ pub(crate) fn start(reactor: &Reactor, mut bound: Bound, socket: Socket) -> io::
         local: Local::of(reactor),
         group: Group::new(
             bound.limits,
-            bound.clocks,
+            clocks,
             Some((bound.listener, bound.address.clone())),
             Some(bound.budget.clone()),
         ),

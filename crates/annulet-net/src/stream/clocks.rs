@@ -23,6 +23,8 @@ pub(super) enum Phase {
     Setup,
     BetweenMessages,
     WithinMessage,
+    /// Within a message whose rest may be of any length.
+    Streaming,
 }
 
 impl Timing {
@@ -64,7 +66,7 @@ impl State {
         match self.phase {
             Phase::Setup => clocks.setup.is_some(),
             Phase::BetweenMessages => clocks.idle.is_some(),
-            Phase::WithinMessage => true,
+            Phase::WithinMessage | Phase::Streaming => true,
         }
     }
 }
@@ -88,9 +90,19 @@ impl Stream {
         }
     }
 
+    /// What follows of the message may be of any length.
+    pub(crate) fn message_streams(&self) {
+        self.state.borrow_mut().phase = Phase::Streaming;
+    }
+
     /// The message is complete.
     pub(crate) fn message_ended(&self) {
-        self.state.borrow_mut().phase = Phase::BetweenMessages;
+        let mut state = self.state.borrow_mut();
+        let has_streamed = state.phase == Phase::Streaming;
+        state.phase = Phase::BetweenMessages;
+        if has_streamed && self.group.is_draining() {
+            self.start_drain(&mut state);
+        }
     }
 
     /// The next deadline, and the clock it belongs to.
@@ -118,6 +130,7 @@ impl Stream {
                     at(timing.since, clocks.inactivity, Clock::Inactivity),
                     at(timing.message_since, clocks.request, Clock::Request),
                 ),
+                Phase::Streaming => at(timing.since, clocks.inactivity, Clock::Inactivity),
             },
             Life::Lingering => at(timing.since, clocks.linger, Clock::Linger),
             _ => None,

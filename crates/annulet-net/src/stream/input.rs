@@ -42,6 +42,15 @@ impl Stream {
         state_of(self).flags.is(Flag::ENDED)
     }
 
+    /// What has arrived and is unread, without waiting.
+    pub(crate) fn take_unread(&self) -> Option<Chunk> {
+        let mut state = state_of(self);
+        let chunk = state.unread.take()?;
+        state.flags.set(Flag::READER_ACTIVE);
+        self.has_taken(&mut state);
+        Some(chunk)
+    }
+
     /// The reader has given up its wait: the clocks stand still until it waits again.
     #[cold]
     pub(crate) fn stop_waiting(&self) {
@@ -217,7 +226,8 @@ impl Stream {
 
     /// Deliver what has been received, then the end.
     pub(super) fn start_drain(&self, state: &mut State) {
-        if state.life != Life::Open || state.flags.is(Flag::DRAINING) {
+        // A message that streams in is received to its end; then the drain begins.
+        if state.life != Life::Open || state.flags.is(Flag::DRAINING) || state.phase == Phase::Streaming {
             return;
         }
         state.flags.set(Flag::DRAINING);

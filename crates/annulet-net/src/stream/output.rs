@@ -131,7 +131,7 @@ impl Stream {
         Ok(())
     }
 
-    fn stage_payload(self: &Rc<Self>, state: &mut State, mut payload: Payload) {
+    pub(super) fn stage_payload(self: &Rc<Self>, state: &mut State, mut payload: Payload) {
         if state.outbox.is_none() && state.buffers.is_none() {
             state.outbox = Some(self.local.post(self, Some(payload)));
             return;
@@ -171,7 +171,7 @@ impl Stream {
         }
     }
 
-    fn check_writable(&self, state: &State) -> Result<(), Error> {
+    pub(super) fn check_writable(&self, state: &State) -> Result<(), Error> {
         match state.write_error() {
             Some(error) => Err(error),
             None if state.flags.is(Flag::WRITE_SHUT) => Err(Error::BrokenPipe),
