@@ -1,0 +1,389 @@
+//! A connection between its requests and responses: what has arrived of it, and which request is being answered.
+//!
+//! The service owns it, and a request's body and a response's writer share it. Their number says which request they belong
+//! to: once that is answered, they find nothing here any more.
+
+use std::cell::{Ref, RefCell, RefMut};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use annulet_driver::Chunk;
+use annulet_net::{Address, Connection, Error};
+use annulet_proto::http1::{BodyLength, HttpError};
+
+use crate::body::BodyError;
+use crate::incoming::Incoming;
+use crate::local::Local;
+use crate::outgoing::Outgoing;
+use crate::request::Parts;
+use crate::service::Shared;
+
+pub(crate) struct Exchange {
+    site: Rc<Shared>,
+    state: RefCell<State>,
+}
+
+pub(crate) struct State {
+    /// `None` once it was handed over.
+    connection: Option<Connection>,
+    /// Received, and not taken.
+    input: Option<Chunk>,
+    /// Whether a request was taken from `input` already: another one costs budget.
+    input_is_used: bool,
+    /// The beginning of a head.
+    partial: Vec<u8>,
+    /// Requests begun.
+    number: u32,
+    pub(crate) incoming: Incoming,
+    /// The connection's clocks know of a body.
+    streams_in: bool,
+    pub(crate) outgoing: Outgoing,
+}
+
+/// What comes next on a connection.
+pub(crate) enum Next {
+    Request(Box<Parts>),
+    /// The client ended, or the server drains, or nobody asked for anything in time.
+    End,
+    /// A head that is none.
+    Refused(HttpError),
+    /// A head that was not complete in time.
+    TooSlow,
+    Failed(Error),
+}
+
+impl State {
+    /// The connection.
+    ///
+    /// # Panics
+    /// When it was handed over.
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("nothing is done with a connection that was handed over")
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new(site: &Rc<Shared>, connection: Connection) -> Rc<Self> {
+        Rc::new(Self {
+            site: site.clone(),
+            state: RefCell::new(State {
+                connection: Some(connection),
+                input: None,
+                input_is_used: false,
+                partial: Vec::new(),
+                number: 0,
+                incoming: Incoming::none(),
+                streams_in: false,
+                outgoing: Outgoing::idle(),
+            }),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn site(&self) -> &Rc<Shared> {
+        &self.site
+    }
+
+    #[inline]
+    pub(crate) fn local(&self) -> &Rc<Local> {
+        &self.site.local
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    fn connection(&self) -> Option<Ref<'_, Connection>> {
+        Ref::filter_map(self.state.borrow(), |state| state.connection.as_ref()).ok()
+    }
+
+    /// The connection's number; 0 once it was handed over.
+    pub(crate) fn number(&self) -> u64 {
+        self.connection().map_or(0, |connection| connection.number())
+    }
+
+    pub(crate) fn peer_address(&self) -> Result<Address, Error> {
+        self.connection().map_or(Err(Error::Aborted), |connection| connection.peer_address())
+    }
+
+    #[inline]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.connection().is_some_and(|connection| connection.is_draining())
+    }
+
+    /// Whether a request is the one that is being answered.
+    pub(crate) fn is_current(&self, number: u32) -> bool {
+        let state = self.state.borrow();
+        state.number == number && state.connection.is_some()
+    }
+
+    /// Hands the connection over, with the bytes that were received and not taken.
+    pub(crate) fn into_connection(self: Rc<Self>) -> Connection {
+        let mut state = self.state();
+        let input = state.input.take();
+        let mut connection = state.connection.take().expect("handed over once");
+        state.number = state.number.wrapping_add(1);
+        if let Some(input) = input {
+            connection.unread(input);
+        }
+        connection
+    }
+
+    /// Ends the connection with a reset: what was sent is not all there was to be.
+    pub(crate) fn abort(&self) {
+        let mut state = self.state();
+        state.number = state.number.wrapping_add(1);
+        let connection = state.connection.take();
+        drop(state);
+        if let Some(connection) = connection {
+            connection.abort();
+        }
+    }
+}
+
+/// Heads.
+impl Exchange {
+    /// The next request's head.
+    #[inline]
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut state = self.state();
+        let state = &mut *state;
+        loop {
+            if state.input.is_some() {
+                if state.input_is_used {
+                    ready!(self.local().reactor.poll_budget(cx));
+                }
+                if let Some(next) = self.take_head(state) {
+                    return Poll::Ready(next);
+                }
+            }
+            match ready!(state.connection().poll_recv(cx)) {
+                Ok(Some(chunk)) => {
+                    state.input = Some(chunk);
+                    state.input_is_used = false;
+                }
+                end => return Poll::Ready(Self::no_more_heads(state, end.map(|_| ()))),
+            }
+        }
+    }
+
+    #[cold]
+    fn no_more_heads(state: &State, end: Result<(), Error>) -> Next {
+        match end {
+            Ok(()) => Next::End,
+            Err(Error::Timeout(_)) if state.partial.is_empty() => Next::End,
+            Err(Error::Timeout(_)) => Next::TooSlow,
+            Err(error) => Next::Failed(error),
+        }
+    }
+
+    /// Takes a head from what has arrived; `None` when more is needed.
+    #[inline]
+    fn take_head(&self, state: &mut State) -> Option<Next> {
+        let mut parts = self.local().take_request();
+        let input = state.input.as_mut()?;
+        if !state.partial.is_empty() {
+            return self.take_rest_of_head(state, parts);
+        }
+        match parts.head.parse(input, &self.site.settings.head) {
+            Ok(Some(length)) if length == input.len() => {
+                state.input = None;
+                Some(Next::Request(parts))
+            }
+            Ok(Some(length)) => {
+                input.advance(length);
+                state.input_is_used = true;
+                Some(Next::Request(parts))
+            }
+            Ok(None) => {
+                state.partial.extend_from_slice(input);
+                state.input = None;
+                state.connection().message_started();
+                self.local().keep_request(parts);
+                None
+            }
+            Err(error) => Some(Next::Refused(error)),
+        }
+    }
+
+    /// Goes on with a head of which there was a part.
+    #[cold]
+    fn take_rest_of_head(&self, state: &mut State, mut parts: Box<Parts>) -> Option<Next> {
+        let limits = &self.site.settings.head;
+        let mut input = state.input.take()?;
+        let before = state.partial.len();
+        state.partial.extend_from_slice(&input);
+        // A head ends with a line, and is looked at when one does.
+        let is_worth_a_look = input.contains(&b'\n') || state.partial.len() >= limits.bytes;
+        let parsed = if is_worth_a_look { parts.head.parse(&state.partial, limits) } else { Ok(None) };
+        match parsed {
+            Ok(Some(length)) => {
+                input.advance(length - before);
+                state.input = (!input.is_empty()).then_some(input);
+                state.input_is_used = true;
+                state.partial = Vec::new();
+                state.connection().message_ended();
+                Some(Next::Request(parts))
+            }
+            Ok(None) => {
+                self.local().keep_request(parts);
+                None
+            }
+            Err(error) => Some(Next::Refused(error)),
+        }
+    }
+
+    /// Begins a request: its number.
+    #[inline]
+    pub(crate) fn begin(&self, length: BodyLength, expects_continue: bool, body_max: u64) -> u32 {
+        let mut state = self.state();
+        match length {
+            BodyLength::None => state.incoming.begin_empty(),
+            length => {
+                let rate_min = self.site.settings.body_rate_min;
+                state.incoming.begin(length, expects_continue, body_max, rate_min);
+            }
+        }
+        state.number
+    }
+
+    /// Whether no request may follow this one.
+    #[inline]
+    pub(crate) fn is_last(&self) -> bool {
+        let max = self.site.settings.requests_max;
+        max != 0 && self.state.borrow().number >= max - 1
+    }
+
+    /// The number of the request that is being answered.
+    pub(crate) fn current(&self) -> u32 {
+        self.state.borrow().number
+    }
+
+    /// The request is answered: nobody reads or writes for it any more.
+    #[inline]
+    pub(crate) fn end(&self) {
+        let mut state = self.state();
+        state.number = state.number.wrapping_add(1);
+    }
+
+    /// The handler waits for something else than input: what has arrived must not pin a buffer meanwhile.
+    pub(crate) fn unpin_input(&self) {
+        let mut state = self.state();
+        if state.input.as_ref().is_some_and(Chunk::is_lease) {
+            state.input = state.input.take().map(Chunk::into_heap);
+        }
+    }
+}
+
+/// Bodies.
+impl Exchange {
+    /// The next bytes of the body of a request.
+    pub(crate) fn poll_body(
+        &self,
+        number: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Chunk>, BodyError>> {
+        let mut state = self.state();
+        let state = &mut *state;
+        if state.number != number {
+            return Poll::Ready(Err(BodyError::Answered));
+        }
+        if let Some(error) = state.incoming.error {
+            return Poll::Ready(Err(error));
+        }
+        loop {
+            if let Some(data) = state.incoming.take(&mut state.input)? {
+                return Poll::Ready(Ok(Some(data)));
+            }
+            if state.incoming.is_ended() {
+                Self::body_has_ended(state);
+                return Poll::Ready(Ok(None));
+            }
+            ready!(self.poll_input(state, cx))?;
+        }
+    }
+
+    /// Waits for more of a body.
+    fn poll_input(&self, state: &mut State, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        if std::mem::take(&mut state.incoming.continue_due) && !state.outgoing.is_begun() {
+            state.connection().compose(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"))?;
+        }
+        if !state.streams_in {
+            state.streams_in = true;
+            state.connection().message_streams();
+        }
+        let now = self.local().reactor.now();
+        let Poll::Ready(received) = state.connection().poll_recv(cx) else {
+            state.incoming.waits(now);
+            return Poll::Pending;
+        };
+        state.incoming.waits_no_more(now);
+        let error = match received {
+            Ok(Some(chunk)) => {
+                state.input = Some(chunk);
+                state.input_is_used = true;
+                return Poll::Ready(Ok(()));
+            }
+            Ok(None) => BodyError::Connection(Error::UnexpectedEnd),
+            Err(error) => BodyError::Connection(error),
+        };
+        state.incoming.error = Some(error);
+        Poll::Ready(Err(error))
+    }
+
+    /// The clocks learn of it.
+    fn body_has_ended(state: &mut State) {
+        if std::mem::take(&mut state.streams_in) {
+            state.connection().message_ended();
+        }
+    }
+
+    /// The reader of a request's body has given up its wait.
+    pub(crate) fn stop_waiting(&self, number: u32) {
+        let mut state = self.state();
+        if state.number == number && state.connection.is_some() {
+            state.connection().stop_waiting();
+            let now = self.local().reactor.now();
+            state.incoming.waits_no_more(now);
+        }
+    }
+
+    /// Calls `f` with the body of a request that is not yet answered.
+    pub(crate) fn with_incoming<R>(&self, number: u32, f: impl FnOnce(&mut Incoming) -> R) -> Option<R> {
+        let mut state = self.state();
+        (state.number == number).then(|| f(&mut state.incoming))
+    }
+
+    /// Looks at what has arrived of a body that nobody reads any more, so that what is wrong with it is found before the
+    /// request is answered. Whether it has ended.
+    pub(crate) fn settle(&self) -> Result<bool, BodyError> {
+        let mut state = self.state();
+        let state = &mut *state;
+        if let Some(error) = state.incoming.error {
+            return Err(error);
+        }
+        while !state.incoming.is_ended() {
+            if state.input.is_none() {
+                state.input = state.connection().try_recv();
+                state.input_is_used = true;
+            }
+            if state.input.is_none() {
+                return Ok(false);
+            }
+            state.incoming.take(&mut state.input)?;
+        }
+        Self::body_has_ended(state);
+        Ok(true)
+    }
+
+    /// Whether the client waits for word before it sends the body.
+    pub(crate) fn continue_is_due(&self) -> bool {
+        self.state().incoming.continue_due
+    }
+
+    /// Bytes of the body still to come, where that is known.
+    pub(crate) fn body_left(&self) -> Option<u64> {
+        self.state().incoming.left()
+    }
+}

@@ -1,0 +1,418 @@
+//! Responses on their way out.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use annulet_net::{Error, HandlerError, Payload};
+use annulet_proto::http1::{
+    self, BodyLength, LAST_CHUNK, RequestHead, TargetForm, write_content_length, write_field,
+    write_status_line,
+};
+use annulet_runtime::contain;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::body::BodyError;
+use crate::exchange::Exchange;
+use crate::outgoing::{COPIED_MAX, Framing};
+use crate::response::{Content, IntoResponse, LocalFuture, Response, Source, Streaming, UpgradeFn};
+use crate::writer::BodyWriter;
+
+/// Bytes of a body nobody read that are thrown away to keep the connection.
+const DISCARDED_MAX: u64 = 64 * 1024;
+
+/// What of a request decides how its response is framed.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    is_head: bool,
+    is_connect: bool,
+    is_http10: bool,
+    keeps_alive: bool,
+    upgrades: bool,
+    has_body: bool,
+}
+
+impl Asked {
+    #[inline]
+    pub(crate) fn of(head: &RequestHead) -> Self {
+        Self {
+            is_head: head.method() == "HEAD",
+            is_connect: head.target_form() == TargetForm::Authority,
+            is_http10: head.version() == http1::Version::Http10,
+            keeps_alive: head.keeps_alive(),
+            upgrades: head.asks_for_upgrade(),
+            has_body: head.body_length() != BodyLength::None,
+        }
+    }
+
+    /// By what was no request.
+    pub(crate) fn refused() -> Self {
+        Self {
+            is_head: false,
+            is_connect: false,
+            is_http10: false,
+            keeps_alive: false,
+            upgrades: false,
+            has_body: false,
+        }
+    }
+}
+
+/// What follows a response.
+pub(crate) enum After {
+    Next,
+    Close,
+    Upgrade(Box<UpgradeFn>),
+}
+
+/// How the connection goes on, as the head says it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Persistence {
+    Keep,
+    /// An HTTP/1.0 client is to be told.
+    KeepAndSay,
+    Close,
+    Upgrade,
+}
+
+/// Sends a response, and takes what the request left behind.
+pub(crate) async fn respond(
+    exchange: &Rc<Exchange>,
+    mut response: Response,
+    asked: Asked,
+) -> Result<After, HandlerError> {
+    let mut body_has_ended = true;
+    if asked.has_body {
+        match exchange.settle() {
+            Ok(ended) => body_has_ended = ended,
+            Err(error) => response = refused_body(exchange, error),
+        }
+    }
+    if let Content::Upgrade(_) = response.content
+        && (!(asked.upgrades || asked.is_connect) || !body_has_ended)
+    {
+        response = Response { status: StatusCode::UPGRADE_REQUIRED, content: Content::Empty, ..response };
+    }
+    if asked.is_connect && !matches!(response.content, Content::Upgrade(_)) {
+        response = no_tunnel(response);
+    }
+    let keeps = asked.keeps_alive && can_keep(exchange, &response, body_has_ended);
+    let streams = matches!(response.content, Content::Stream(_));
+    if !streams {
+        let length = content_length(&response).map_or(0, |length| length as usize);
+        poll_fn(|cx| exchange.state().connection().poll_room(cx, length)).await?;
+    }
+    let keeps = match std::mem::replace(&mut response.content, Content::Empty) {
+        Content::Upgrade(serve) => {
+            if asked.is_connect {
+                response.status = StatusCode::OK;
+                response.headers_mut().remove(UPGRADE);
+            }
+            stage_head(exchange, &response, None, Persistence::Upgrade)?;
+            return Ok(After::Upgrade(serve));
+        }
+        Content::Stream(streaming) => stream(exchange, &response, *streaming, asked, keeps).await?,
+        content => {
+            stage_whole(exchange, &response, content, asked, keeps)?;
+            keeps
+        }
+    };
+    finish(exchange, keeps, body_has_ended).await
+}
+
+/// What a body that broke the rules is answered with, whatever its handler said.
+#[cold]
+fn refused_body(exchange: &Exchange, error: BodyError) -> Response {
+    let counters = &exchange.local().counters;
+    match error {
+        BodyError::TooLarge => counters.http_bodies_too_large.increment(),
+        BodyError::TooSlow | BodyError::Connection(Error::Timeout(_)) => counters.http_timeouts.increment(),
+        BodyError::Framing(_) => counters.http_refused.increment(),
+        _ => {}
+    }
+    tracing::debug!(connection = exchange.number(), %error, "request body refused");
+    error.into_response().close()
+}
+
+/// After a success the client would take what follows for the tunnel (RFC 9110 §9.3.6), and it may have sent on already.
+#[cold]
+fn no_tunnel(response: Response) -> Response {
+    if response.status.is_success() {
+        return StatusCode::NOT_IMPLEMENTED.into_response().close();
+    }
+    response.close()
+}
+
+/// Whether the connection can go on after the response.
+#[inline]
+fn can_keep(exchange: &Exchange, response: &Response, body_has_ended: bool) -> bool {
+    let says_close = response.headers.as_ref().is_some_and(|headers| says_close(headers));
+    !says_close
+        && !exchange.is_draining()
+        && !exchange.is_last()
+        && (body_has_ended
+            || (!exchange.continue_is_due() && exchange.body_left().is_none_or(|left| left <= DISCARDED_MAX)))
+}
+
+#[cold]
+fn says_close(headers: &HeaderMap) -> bool {
+    headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+/// How many bytes its body has, where it is at hand.
+#[inline]
+fn content_length(response: &Response) -> Option<u64> {
+    match &response.content {
+        Content::Empty => Some(0),
+        Content::Payload(payload) => Some(payload.len() as u64),
+        Content::Stream(streaming) => streaming.length,
+        Content::Upgrade(_) => None,
+    }
+}
+
+/// Whether a response of this status has a body, or at least the length of one (RFC 9110 §6.4.1).
+#[inline]
+fn may_have_body(status: StatusCode) -> bool {
+    !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED)
+}
+
+/// Stages a response whose body is at hand.
+#[inline]
+fn stage_whole(
+    exchange: &Exchange,
+    response: &Response,
+    content: Content,
+    asked: Asked,
+    keeps: bool,
+) -> Result<(), Error> {
+    let persistence = persistence(asked, keeps);
+    let payload = match content {
+        Content::Payload(payload) if may_have_body(response.status) => payload,
+        _ => Payload::Static(b""),
+    };
+    let framing = may_have_body(response.status).then_some(BodyFraming::Length(payload.len() as u64));
+    if asked.is_head {
+        return stage_head(exchange, response, framing, persistence);
+    }
+    if payload.len() <= COPIED_MAX {
+        return compose_head(exchange, response, framing, persistence, payload.as_slice());
+    }
+    stage_head(exchange, response, framing, persistence)?;
+    exchange.state().connection().stage(payload)
+}
+
+#[inline]
+fn persistence(asked: Asked, keeps: bool) -> Persistence {
+    match keeps {
+        true if asked.is_http10 => Persistence::KeepAndSay,
+        true => Persistence::Keep,
+        false => Persistence::Close,
+    }
+}
+
+/// How the head says where the body ends.
+#[derive(Clone, Copy)]
+enum BodyFraming {
+    Length(u64),
+    Chunked,
+    UntilEnd,
+}
+
+fn stage_head(
+    exchange: &Exchange,
+    response: &Response,
+    framing: Option<BodyFraming>,
+    persistence: Persistence,
+) -> Result<(), Error> {
+    compose_head(exchange, response, framing, persistence, b"")
+}
+
+/// Stages a head, and `body` behind it.
+#[inline]
+fn compose_head(
+    exchange: &Exchange,
+    response: &Response,
+    framing: Option<BodyFraming>,
+    persistence: Persistence,
+    body: &[u8],
+) -> Result<(), Error> {
+    let local = exchange.local();
+    exchange.state().connection().compose(|out| {
+        if response.status == StatusCode::OK && response.headers.is_none() {
+            local.with_ok(|prefix| out.extend_from_slice(prefix));
+        } else {
+            write_start(out, response, exchange);
+        }
+        if !response.content_type.is_empty() && may_have_body(response.status) {
+            out.extend_from_slice(b"Content-Type: ");
+            out.extend_from_slice(response.content_type.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        match framing {
+            Some(BodyFraming::Length(length)) => write_content_length(out, length),
+            Some(BodyFraming::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Some(BodyFraming::UntilEnd) | None => {}
+        }
+        match persistence {
+            Persistence::Keep => {}
+            Persistence::KeepAndSay => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
+            Persistence::Upgrade if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+                out.extend_from_slice(b"Connection: upgrade\r\n");
+            }
+            Persistence::Upgrade => {}
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(body);
+    })
+}
+
+/// The status line, the date, and the response's own fields.
+#[cold]
+fn write_start(out: &mut Vec<u8>, response: &Response, exchange: &Exchange) {
+    write_status_line(out, response.status.as_u16(), response.status.canonical_reason().unwrap_or_default());
+    let Some(headers) = &response.headers else {
+        return exchange.local().with_date(|date| out.extend_from_slice(date));
+    };
+    if !headers.contains_key(DATE) {
+        exchange.local().with_date(|date| out.extend_from_slice(date));
+    }
+    for (name, value) in headers.iter() {
+        let is_framing = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER].contains(name);
+        let is_replaced = *name == CONTENT_TYPE && !response.content_type.is_empty();
+        if !is_framing && !is_replaced {
+            append_field(out, name, value);
+        }
+    }
+}
+
+fn append_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    let is_written = write_field(out, name.as_str(), value.as_bytes());
+    debug_assert!(is_written, "names and values of the http crate are fit to be written");
+}
+
+/// Sends a response whose body is made meanwhile; false when the connection cannot go on.
+async fn stream(
+    exchange: &Rc<Exchange>,
+    response: &Response,
+    streaming: Streaming,
+    asked: Asked,
+    keeps: bool,
+) -> Result<bool, HandlerError> {
+    let has_body = may_have_body(response.status);
+    let (framing, said) = match streaming.length {
+        Some(length) => (Framing::Sized(length), BodyFraming::Length(length)),
+        None if asked.is_http10 => (Framing::UntilEnd, BodyFraming::UntilEnd),
+        None => (Framing::Chunked, BodyFraming::Chunked),
+    };
+    let keeps = keeps && (framing != Framing::UntilEnd || !has_body);
+    poll_fn(|cx| exchange.state().connection().poll_room(cx, 1)).await?;
+    stage_head(exchange, response, has_body.then_some(said), persistence(asked, keeps))?;
+    if asked.is_head || !has_body {
+        return Ok(keeps);
+    }
+    let number = exchange.current();
+    exchange.state().outgoing.begin(framing);
+    let result = match streaming.source {
+        Source::Writer(write) => run(move || write(BodyWriter::new(exchange.clone(), number))).await,
+        Source::Body(body) => send_body(exchange, number, body).await,
+    };
+    finish_body(exchange, result)?;
+    Ok(keeps)
+}
+
+/// Runs a writer. A panic is an error.
+async fn run(start: impl FnOnce() -> LocalFuture) -> Result<(), HandlerError> {
+    let panicked = || HandlerError::message("the handler panicked");
+    let mut running = contain(start).ok_or_else(panicked)?;
+    poll_fn(|cx| match contain(|| running.as_mut().poll(cx)) {
+        Some(polled) => polled,
+        None => Poll::Ready(Err(panicked())),
+    })
+    .await
+}
+
+/// Sends the frames of a body.
+async fn send_body(
+    exchange: &Rc<Exchange>,
+    number: u32,
+    mut body: Pin<Box<dyn http_body::Body<Data = bytes::Bytes, Error = HandlerError>>>,
+) -> Result<(), HandlerError> {
+    let mut writer = BodyWriter::new(exchange.clone(), number);
+    loop {
+        let frame = poll_fn(|cx| {
+            let polled = contain(|| body.as_mut().poll_frame(cx));
+            Poll::Ready(match polled {
+                Some(polled) => ready!(polled).transpose(),
+                None => Err(HandlerError::message("the body panicked")),
+            })
+        });
+        match frame.await? {
+            Some(frame) => match frame.into_data() {
+                Ok(data) => writer.send(data).await?,
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        writer.set_trailers(trailers);
+                    }
+                }
+            },
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Ends a streamed body, or else the connection.
+fn finish_body(exchange: &Exchange, result: Result<(), HandlerError>) -> Result<(), HandlerError> {
+    let mut state = exchange.state();
+    let framing = state.outgoing.framing();
+    let result = match (result, framing) {
+        (Ok(()), Some(Framing::Sized(left @ 1..))) => {
+            Err(HandlerError::message(format!("the response's body ended {left} bytes before its length")))
+        }
+        (result, _) => result,
+    };
+    let trailers = state.outgoing.end();
+    if result.is_ok() && framing == Some(Framing::Chunked) {
+        state.connection().compose(|out| match trailers {
+            None => out.extend_from_slice(LAST_CHUNK),
+            Some(trailers) => write_trailers(out, &trailers),
+        })?;
+    }
+    drop(state);
+    if result.is_err() {
+        exchange.local().counters.http_responses_cut.increment();
+        exchange.abort();
+    }
+    result
+}
+
+#[cold]
+fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        append_field(out, name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// After the response: what is left of the request goes, and the next may come.
+#[inline]
+async fn finish(exchange: &Rc<Exchange>, keeps: bool, body_has_ended: bool) -> Result<After, HandlerError> {
+    if !body_has_ended && keeps {
+        discard_body(exchange).await?;
+    }
+    exchange.end();
+    Ok(if keeps { After::Next } else { After::Close })
+}
+
+/// Throws away what nobody read.
+async fn discard_body(exchange: &Exchange) -> Result<(), BodyError> {
+    let number = exchange.current();
+    let mut left = DISCARDED_MAX;
+    while let Some(data) = poll_fn(|cx| exchange.poll_body(number, cx)).await? {
+        left = left.checked_sub(data.len() as u64).ok_or(BodyError::TooLarge)?;
+    }
+    Ok(())
+}
