@@ -8,7 +8,9 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use serve::{App, ClockArguments, LimitArguments, LogArguments, LogFormat, LogLevel};
+pub(crate) use serve::{
+    App, ClockArguments, LimitArguments, ListenArguments, LogArguments, LogFormat, LogLevel,
+};
 pub(crate) use serve::{RuntimeArguments, ServeArguments};
 pub(crate) use values::{Limit, Reactors};
 

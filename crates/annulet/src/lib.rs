@@ -20,6 +20,7 @@
 //! | a server with settings | [`Server`], [`ListenOptions`], [`Limits`], [`Clocks`] |
 //! | a connection | [`Connection`], [`Chunk`], [`connect`] |
 //! | messages | [`Connection::framed`], [`proto`] |
+//! | HTTP | [`http()`], [`mod@http`] |
 //! | names of std and tokio | [`net`], [`time`], [`task`], [`signal`] |
 //! | the runtime | [`run`], [`Runtime`], [`Park`], [`DriverChoice`] |
 //!
@@ -32,6 +33,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "http")]
+mod http_server;
 mod serve;
 
 pub use annulet_driver::{DriverChoice, DriverKind, DriverOptions, PoolOptions, Selection};
@@ -44,11 +47,19 @@ pub use annulet_runtime::{
     Builder, ExitReport, Handle, JoinError, JoinHandle, Park, Reactor, ReactorId, Runtime, RuntimeError,
     resolve, run, signal, spawn_blocking, spawn_local, task, time, yield_now,
 };
+#[cfg(feature = "http")]
+pub use http_server::http;
 pub use serve::{serve, stop_on_signal, stop_signals, until_stopped};
 
 /// Sockets under the names of std and tokio, and the less common types around connections.
 pub mod net {
     pub use annulet_net::*;
+}
+
+/// HTTP/1.1.
+#[cfg(feature = "http")]
+pub mod http {
+    pub use annulet_http::*;
 }
 
 /// Framing without I/O: lines, length-prefixed messages, the PING/ECHO/QUIT grammar.

@@ -1,6 +1,7 @@
 //! A server in one line.
 
 use annulet_driver::limits::raise_descriptor_limit;
+use annulet_net::ServerBuilder;
 use annulet_net::{Connection, DrainReport, HandlerResult, ServeError, Server};
 use annulet_runtime::Runtime;
 use annulet_runtime::signal::{Signal, Signals};
@@ -19,6 +20,11 @@ pub fn serve<H>(address: &str, handler: H) -> Result<(), ServeError>
 where
     H: AsyncFn(Connection) -> HandlerResult + Clone + Send + 'static,
 {
+    serve_until_stopped(Server::builder().listen(address, handler))
+}
+
+/// Runs a server with the defaults of everything around it until SIGINT or SIGTERM, then drains.
+pub(crate) fn serve_until_stopped(server: ServerBuilder) -> Result<(), ServeError> {
     // Without it the connection limit is lower; nothing else depends on it.
     if let Err(error) = raise_descriptor_limit() {
         tracing::debug!(%error, "the descriptor limit stays as it is");
@@ -26,7 +32,7 @@ where
     let runtime = Runtime::builder().build()?;
     runtime.block_on(async {
         let signals = stop_signals();
-        let server = Server::builder().listen(address, handler).start().await?;
+        let server = server.start().await?;
         tracing::info!(address = %server.addresses()[0], "listening");
         let report = stop_on_signal(server, signals).await;
         tracing::info!("{report}");

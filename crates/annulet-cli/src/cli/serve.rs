@@ -15,8 +15,8 @@ pub(crate) enum App {
     Lines,
     /// READY, then: PING gives PONG, ECHO x gives OK x, QUIT gives BYE.
     Command,
-    /// Answers every HTTP/1.1 request with "Hello, World!". A sample for load tests, not an HTTP server: it looks for the
-    /// end of the request's head and reads no bodies.
+    /// HTTP/1.1: GET / says hello, POST / sends the body back, /echo the request's header, /cookie its cookies, /delay/{ms}
+    /// waits, /upload counts what it is sent, /stream/{bytes} sends so many, /json is JSON.
     Http,
 }
 
@@ -132,6 +132,18 @@ pub(crate) struct LimitArguments {
     #[arg(long, value_name = "BYTES", default_value = "64KiB", env = "ANNULET_MAX_UNSENT")]
     pub(crate) max_unsent: Bytes,
 
+    /// http: bytes of a request's body, but for /upload.
+    #[arg(long, value_name = "BYTES", default_value = "1MiB", env = "ANNULET_MAX_BODY")]
+    pub(crate) max_body: Bytes,
+
+    /// http: bytes of a request's head.
+    #[arg(long, value_name = "BYTES", default_value = "16KiB", env = "ANNULET_MAX_HEAD")]
+    pub(crate) max_head: Bytes,
+
+    /// http: requests on one connection; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, env = "ANNULET_MAX_REQUESTS")]
+    pub(crate) max_requests: u32,
+
     /// Memory per connection holding bytes not yet read by the handler, before the peer is slowed down.
     #[arg(long, value_name = "BYTES", default_value = "64KiB", env = "ANNULET_MAX_UNREAD")]
     pub(crate) max_unread: Bytes,
@@ -149,9 +161,13 @@ pub(crate) struct ClockArguments {
     #[arg(long, value_name = "TIME", env = "ANNULET_IDLE_TIMEOUT")]
     pub(crate) idle_timeout: Option<Limit>,
 
-    /// For a whole message, from its first byte to its last.
+    /// For a whole message, from its first byte to its last; http: for a request's head.
     #[arg(long, value_name = "TIME", default_value = "30s", env = "ANNULET_REQUEST_TIMEOUT")]
     pub(crate) request_timeout: Limit,
+
+    /// http: between a response and the next request.
+    #[arg(long, value_name = "TIME", default_value = "75s", env = "ANNULET_KEEP_ALIVE")]
+    pub(crate) keep_alive: Limit,
 
     /// While the peer takes nothing of what is to be sent.
     #[arg(long, value_name = "TIME", default_value = "30s", env = "ANNULET_WRITE_TIMEOUT")]
@@ -199,6 +215,10 @@ pub(crate) struct LogArguments {
     )]
     pub(crate) level: LogLevel,
 
+    /// http: log each request.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "ANNULET_ACCESS_LOG")]
+    pub(crate) access_log: bool,
+
     /// Print the counters to stdout as one JSON line at the end. SIGUSR1 prints them at any time.
     #[arg(long, value_parser = BoolishValueParser::new(), env = "ANNULET_STATS_AT_EXIT")]
     pub(crate) stats_at_exit: bool,
@@ -219,6 +239,12 @@ impl ServeArguments {
         }
         if !matches!(app, App::Lines | App::Command) && is_typed("max_line") {
             return Err("--max-line is for 'serve lines' and 'serve command'");
+        }
+        let for_http = ["max_body", "max_head", "max_requests", "keep_alive", "access_log"];
+        if app != App::Http && for_http.into_iter().any(&is_typed) {
+            return Err(
+                "--max-body, --max-head, --max-requests, --keep-alive and --access-log are for 'serve http'",
+            );
         }
         if self.texts.greeting.contains('\n') {
             return Err("--greeting is one line");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use annulet::http::{HeadLimits, Service, Settings};
 use annulet::net::{Handler, ServerBuilder};
 use annulet::{
     Builder, Clocks, Connection, DriverOptions, HandlerResult, Limits, ListenOptions, PoolOptions, Runtime,
@@ -9,7 +10,9 @@ use annulet::{
 };
 
 use crate::apps;
-use crate::cli::{App, ClockArguments, Limit, LimitArguments, Reactors, RuntimeArguments, ServeArguments};
+use crate::cli::{
+    App, ClockArguments, Limit, LimitArguments, ListenArguments, Reactors, RuntimeArguments, ServeArguments,
+};
 
 pub(crate) fn runtime(arguments: &ServeArguments) -> Builder {
     let RuntimeArguments { reactors, pin, driver, park, .. } = arguments.runtime;
@@ -58,7 +61,7 @@ pub(crate) fn server(arguments: &ServeArguments) -> anyhow::Result<ServerBuilder
             let max = line_max(apps::COMMAND_LINE_MAX);
             listen(builder, arguments, async move |connection| apps::command(connection, max).await)
         }
-        App::Http => listen(builder, arguments, apps::http),
+        App::Http => serve(builder, arguments, &apps::http(http(arguments))),
     }
 }
 
@@ -98,11 +101,35 @@ where
     H: Handler + AsyncFn(Connection) -> HandlerResult + Clone + Send,
 {
     arguments.listen.addresses.iter().try_fold(builder, |builder, address| {
-        let options = ListenOptions::parse(address)?
-            .backlog(arguments.listen.backlog)
-            .share_port(arguments.listen.share_port);
-        Ok(builder.listen_with(options, handler.clone()))
+        Ok(builder.listen_with(listen_options(arguments, address)?, handler.clone()))
     })
+}
+
+fn serve(
+    builder: ServerBuilder,
+    arguments: &ServeArguments,
+    service: &Service,
+) -> anyhow::Result<ServerBuilder> {
+    arguments.listen.addresses.iter().try_fold(builder, |builder, address| {
+        Ok(builder.serve_with(listen_options(arguments, address)?, service.clone()))
+    })
+}
+
+fn listen_options(arguments: &ServeArguments, address: &str) -> anyhow::Result<ListenOptions> {
+    let ListenArguments { backlog, share_port, .. } = arguments.listen;
+    Ok(ListenOptions::parse(address)?.backlog(backlog).share_port(share_port))
+}
+
+fn http(arguments: &ServeArguments) -> Settings {
+    let ServeArguments { limits, clocks, log, .. } = arguments;
+    let head = HeadLimits { bytes: limits.max_head.0, ..HeadLimits::default() };
+    Settings::default()
+        .head(head)
+        .body_max(limits.max_body.0 as u64)
+        .requests_max(limits.max_requests)
+        .head_timeout(clocks.request_timeout.0)
+        .keep_alive(clocks.keep_alive.0)
+        .access_log(log.access_log)
 }
 
 #[cfg(test)]
