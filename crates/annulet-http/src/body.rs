@@ -158,8 +158,14 @@ impl Body {
         })
     }
 
-    pub(crate) fn number(&self) -> u32 {
-        self.number
+    #[inline]
+    pub(crate) fn exchange(&self) -> &Rc<Exchange> {
+        &self.exchange
+    }
+
+    /// A body in the place of this one, when that is taken.
+    pub(crate) fn nothing(&self) -> Self {
+        Self::new(self.exchange.clone(), self.number)
     }
 
     /// Bytes still to come; `None` when the client did not say.

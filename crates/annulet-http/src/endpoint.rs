@@ -22,9 +22,9 @@ pub(crate) struct Endpoint {
 }
 
 /// One call of a handler: idle, or under way.
-type Call = Pin<Box<dyn Slot>>;
+pub(crate) type Call = Pin<Box<dyn Slot>>;
 
-trait Slot {
+pub(crate) trait Slot {
     fn start(self: Pin<&mut Self>, request: Request);
 
     /// The response; it is idle again afterwards.
@@ -81,30 +81,18 @@ impl Endpoint {
 
     /// Calls the handler.
     #[inline]
-    pub(crate) fn call(&self, request: Request) -> Calling<'_> {
+    pub(crate) fn call(&self, request: Request) -> Call {
         let mut call = self.spares.borrow_mut().pop().unwrap_or_else(|| (self.make)());
         call.as_mut().start(request);
-        Calling { endpoint: self, call: Some(call) }
+        call
     }
-}
 
-/// A call under way. Dropped early, or after a panic, its memory goes with it.
-pub(crate) struct Calling<'a> {
-    endpoint: &'a Endpoint,
-    call: Option<Call>,
-}
-
-impl Future for Calling<'_> {
-    type Output = Response;
-
+    /// Takes back the memory of a call that has ended by a response.
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
-        let call = self.call.as_mut().expect("polled until it is ready");
-        let response = std::task::ready!(call.as_mut().poll(cx));
-        let mut spares = self.endpoint.spares.borrow_mut();
+    pub(crate) fn keep(&self, call: Call) {
+        let mut spares = self.spares.borrow_mut();
         if spares.len() < SPARES_MAX {
-            spares.extend(self.call.take());
+            spares.push(call);
         }
-        Poll::Ready(response)
     }
 }

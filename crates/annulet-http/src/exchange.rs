@@ -19,7 +19,7 @@ use crate::request::Parts;
 use crate::service::Shared;
 
 pub(crate) struct Exchange {
-    site: Rc<Shared>,
+    shared: Rc<Shared>,
     state: RefCell<State>,
 }
 
@@ -62,10 +62,35 @@ impl State {
     }
 }
 
+impl State {
+    /// The request is answered.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.number = self.number.wrapping_add(1);
+    }
+
+    /// Whether all of the request has been received, and was in order.
+    #[inline]
+    pub(crate) fn is_received(&mut self) -> bool {
+        if self.incoming.error.is_some() || !self.incoming.is_ended() {
+            return false;
+        }
+        self.body_has_ended();
+        true
+    }
+
+    /// The clocks learn of it.
+    fn body_has_ended(&mut self) {
+        if std::mem::take(&mut self.streams_in) {
+            self.connection().message_ended();
+        }
+    }
+}
+
 impl Exchange {
-    pub(crate) fn new(site: &Rc<Shared>, connection: Connection) -> Rc<Self> {
+    pub(crate) fn new(shared: &Rc<Shared>, connection: Connection) -> Rc<Self> {
         Rc::new(Self {
-            site: site.clone(),
+            shared: shared.clone(),
             state: RefCell::new(State {
                 connection: Some(connection),
                 input: None,
@@ -80,13 +105,13 @@ impl Exchange {
     }
 
     #[inline]
-    pub(crate) fn site(&self) -> &Rc<Shared> {
-        &self.site
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
     }
 
     #[inline]
     pub(crate) fn local(&self) -> &Rc<Local> {
-        &self.site.local
+        &self.shared.local
     }
 
     #[inline]
@@ -119,7 +144,7 @@ impl Exchange {
     }
 
     /// Hands the connection over, with the bytes that were received and not taken.
-    pub(crate) fn into_connection(self: Rc<Self>) -> Connection {
+    pub(crate) fn take_connection(&self) -> Connection {
         let mut state = self.state();
         let input = state.input.take();
         let mut connection = state.connection.take().expect("handed over once");
@@ -186,7 +211,7 @@ impl Exchange {
         if !state.partial.is_empty() {
             return self.take_rest_of_head(state, parts);
         }
-        match parts.head.parse(input, &self.site.settings.head) {
+        match parts.head.parse(input, &self.shared.settings.head) {
             Ok(Some(length)) if length == input.len() => {
                 state.input = None;
                 Some(Next::Request(parts))
@@ -210,7 +235,7 @@ impl Exchange {
     /// Goes on with a head of which there was a part.
     #[cold]
     fn take_rest_of_head(&self, state: &mut State, mut parts: Box<Parts>) -> Option<Next> {
-        let limits = &self.site.settings.head;
+        let limits = &self.shared.settings.head;
         let mut input = state.input.take()?;
         let before = state.partial.len();
         state.partial.extend_from_slice(&input);
@@ -234,25 +259,27 @@ impl Exchange {
         }
     }
 
-    /// Begins a request: its number.
+    /// Begins a request without a body: its number.
     #[inline]
-    pub(crate) fn begin(&self, length: BodyLength, expects_continue: bool, body_max: u64) -> u32 {
+    pub(crate) fn begin(&self) -> u32 {
         let mut state = self.state();
-        match length {
-            BodyLength::None => state.incoming.begin_empty(),
-            length => {
-                let rate_min = self.site.settings.body_rate_min;
-                state.incoming.begin(length, expects_continue, body_max, rate_min);
-            }
-        }
+        state.incoming.begin_empty();
+        state.number
+    }
+
+    /// Begins a request with a body.
+    #[inline(never)]
+    pub(crate) fn begin_body(&self, length: BodyLength, expects_continue: bool, body_max: u64) -> u32 {
+        let mut state = self.state();
+        state.incoming.begin(length, expects_continue, body_max, self.shared.settings.body_rate_min);
         state.number
     }
 
     /// Whether no request may follow this one.
     #[inline]
-    pub(crate) fn is_last(&self) -> bool {
-        let max = self.site.settings.requests_max;
-        max != 0 && self.state.borrow().number >= max - 1
+    pub(crate) fn is_last(&self, state: &State) -> bool {
+        let max = self.shared.settings.requests_max;
+        max != 0 && state.number >= max - 1
     }
 
     /// The number of the request that is being answered.
@@ -263,8 +290,7 @@ impl Exchange {
     /// The request is answered: nobody reads or writes for it any more.
     #[inline]
     pub(crate) fn end(&self) {
-        let mut state = self.state();
-        state.number = state.number.wrapping_add(1);
+        self.state().end();
     }
 
     /// The handler waits for something else than input: what has arrived must not pin a buffer meanwhile.
@@ -297,7 +323,7 @@ impl Exchange {
                 return Poll::Ready(Ok(Some(data)));
             }
             if state.incoming.is_ended() {
-                Self::body_has_ended(state);
+                state.body_has_ended();
                 return Poll::Ready(Ok(None));
             }
             ready!(self.poll_input(state, cx))?;
@@ -330,13 +356,6 @@ impl Exchange {
         };
         state.incoming.error = Some(error);
         Poll::Ready(Err(error))
-    }
-
-    /// The clocks learn of it.
-    fn body_has_ended(state: &mut State) {
-        if std::mem::take(&mut state.streams_in) {
-            state.connection().message_ended();
-        }
     }
 
     /// The reader of a request's body has given up its wait.
@@ -373,17 +392,7 @@ impl Exchange {
             }
             state.incoming.take(&mut state.input)?;
         }
-        Self::body_has_ended(state);
+        state.body_has_ended();
         Ok(true)
-    }
-
-    /// Whether the client waits for word before it sends the body.
-    pub(crate) fn continue_is_due(&self) -> bool {
-        self.state().incoming.continue_due
-    }
-
-    /// Bytes of the body still to come, where that is known.
-    pub(crate) fn body_left(&self) -> Option<u64> {
-        self.state().incoming.left()
     }
 }

@@ -29,6 +29,7 @@
 #![deny(missing_docs)]
 
 mod body;
+mod content_type;
 mod counters;
 mod endpoint;
 mod exchange;
@@ -42,6 +43,7 @@ mod respond;
 mod response;
 mod router;
 mod service;
+mod serving;
 mod settings;
 mod writer;
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use annulet_driver::Instant;
+use annulet_proto::http1::{write_content_length, write_status_line};
 use annulet_runtime::Reactor;
 
+use crate::content_type::ContentType;
 use crate::counters::HttpCounters;
 use crate::request::Parts;
 
@@ -20,15 +22,16 @@ pub(crate) struct Local {
     /// Boxed, for that is how a request holds them.
     #[allow(clippy::vec_box)]
     spare_requests: RefCell<Vec<Box<Parts>>>,
-    prefix: RefCell<Prefix>,
-    prefix_until: Cell<Instant>,
+    prepared: RefCell<Prepared>,
+    prepared_until: Cell<Instant>,
 }
 
-/// The beginnings of responses, for a second each.
+/// Heads that are the same for a second, or for several responses.
 #[derive(Default)]
-struct Prefix {
+struct Prepared {
     date: Vec<u8>,
-    ok: Vec<u8>,
+    /// For each [`ContentType`], the head of a 200, and how many bytes of body it announces.
+    ok: [(Vec<u8>, u64); ContentType::COUNT],
 }
 
 impl Local {
@@ -40,8 +43,8 @@ impl Local {
                 reactor: reactor.clone(),
                 counters,
                 spare_requests: RefCell::default(),
-                prefix: RefCell::default(),
-                prefix_until: Cell::new(Instant::default()),
+                prepared: RefCell::default(),
+                prepared_until: Cell::new(Instant::default()),
             }
         })
     }
@@ -63,36 +66,56 @@ impl Local {
     /// Calls `f` with `Date: …` and its line end.
     pub(crate) fn with_date<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
         self.refresh();
-        f(&self.prefix.borrow().date)
+        f(&self.prepared.borrow().date)
     }
 
-    /// Calls `f` with the status line of 200, and the date's.
+    /// Appends the head of a 200 with a body of this type and length.
     #[inline]
-    pub(crate) fn with_ok<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+    pub(crate) fn write_ok(&self, out: &mut Vec<u8>, content_type: ContentType, length: u64) {
         self.refresh();
-        f(&self.prefix.borrow().ok)
+        let mut prepared = self.prepared.borrow_mut();
+        let (head, announced) = &mut prepared.ok[content_type as usize];
+        if *announced != length {
+            change_length(head, length);
+            *announced = length;
+        }
+        out.extend_from_slice(head);
     }
 
     #[inline]
     fn refresh(&self) {
-        if self.reactor.now() >= self.prefix_until.get() {
-            self.write_prefix();
+        if self.reactor.now() >= self.prepared_until.get() {
+            self.prepare();
         }
     }
 
     #[cold]
-    fn write_prefix(&self) {
+    fn prepare(&self) {
         let wall = self.reactor.wall_clock();
         let since_epoch = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let into_second = Duration::from_nanos(u64::from(since_epoch.subsec_nanos()));
-        self.prefix_until.set(self.reactor.now() + (Duration::from_secs(1) - into_second));
-        let prefix = &mut *self.prefix.borrow_mut();
-        prefix.date.clear();
-        prefix.date.extend_from_slice(b"Date: ");
-        prefix.date.extend_from_slice(httpdate::fmt_http_date(wall).as_bytes());
-        prefix.date.extend_from_slice(b"\r\n");
-        prefix.ok.clear();
-        prefix.ok.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        prefix.ok.extend_from_slice(&prefix.date);
+        self.prepared_until.set(self.reactor.now() + (Duration::from_secs(1) - into_second));
+        let Prepared { date, ok } = &mut *self.prepared.borrow_mut();
+        date.clear();
+        date.extend_from_slice(b"Date: ");
+        date.extend_from_slice(httpdate::fmt_http_date(wall).as_bytes());
+        date.extend_from_slice(b"\r\n");
+        for (content_type, (head, announced)) in ContentType::ALL.into_iter().zip(ok) {
+            head.clear();
+            write_status_line(head, 200, "OK");
+            head.extend_from_slice(date);
+            head.extend_from_slice(content_type.line());
+            write_content_length(head, *announced);
+            head.extend_from_slice(b"\r\n");
+        }
     }
+}
+
+/// Makes a head that ends with Content-Length announce another length.
+#[inline(never)]
+fn change_length(head: &mut Vec<u8>, length: u64) {
+    let line = head.iter().rposition(|byte| *byte == b':').map_or(0, |colon| colon - b"Content-Length".len());
+    head.truncate(line);
+    write_content_length(head, length);
+    head.extend_from_slice(b"\r\n");
 }

@@ -14,7 +14,14 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    pub(crate) fn of(exchange: &Exchange, head: &RequestHead) -> Self {
+    /// What a line needs, if there is to be one.
+    #[inline]
+    pub(crate) fn of(exchange: &Exchange, head: &RequestHead) -> Option<Self> {
+        exchange.shared().settings.access_log.then(|| Self::note(exchange, head))
+    }
+
+    #[cold]
+    fn note(exchange: &Exchange, head: &RequestHead) -> Self {
         Self {
             connection: exchange.number(),
             peer: exchange.peer_address().map_or_else(|_| "-".to_owned(), |address| address.to_string()),

@@ -21,7 +21,6 @@ pub struct Request {
     /// Always there, but while dropped.
     parts: Option<Box<Parts>>,
     body: Body,
-    exchange: Rc<Exchange>,
 }
 
 /// What of a request goes back to the reactor's pool.
@@ -40,7 +39,7 @@ impl Parts {
 impl Request {
     #[inline]
     pub(crate) fn new(parts: Box<Parts>, exchange: &Rc<Exchange>, number: u32) -> Self {
-        Self { parts: Some(parts), body: Body::new(exchange.clone(), number), exchange: exchange.clone() }
+        Self { parts: Some(parts), body: Body::new(exchange.clone(), number) }
     }
 
     #[inline]
@@ -144,7 +143,7 @@ impl Request {
 
     /// The body alone.
     pub fn into_body(mut self) -> Body {
-        let rest = Body::new(self.exchange.clone(), self.body.number());
+        let rest = self.body.nothing();
         std::mem::replace(&mut self.body, rest)
     }
 
@@ -200,7 +199,7 @@ impl Request {
 
     /// The number of the connection it came on.
     pub fn connection_number(&self) -> u64 {
-        self.exchange.number()
+        self.body.exchange().number()
     }
 
     /// The client's address. Asks the kernel.
@@ -208,12 +207,12 @@ impl Request {
     /// # Errors
     /// The kernel's: not connected any more.
     pub fn peer_address(&self) -> Result<Address, annulet_net::Error> {
-        self.exchange.peer_address()
+        self.body.exchange().peer_address()
     }
 
     /// True once the server drains: long answers are to come to an end.
     pub fn is_draining(&self) -> bool {
-        self.exchange.is_draining()
+        self.body.exchange().is_draining()
     }
 
     /// The same as a request of the `http` crate, for code that is written for it. Allocates.
@@ -239,7 +238,7 @@ impl Drop for Request {
     #[inline]
     fn drop(&mut self) {
         if let Some(parts) = self.parts.take() {
-            self.exchange.local().keep_request(parts);
+            self.body.exchange().local().keep_request(parts);
         }
     }
 }

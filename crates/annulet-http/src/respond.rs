@@ -3,9 +3,9 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
-use annulet_net::{Error, HandlerError, Payload};
+use annulet_net::{Error, HandlerError};
 use annulet_proto::http1::{
     self, BodyLength, LAST_CHUNK, RequestHead, TargetForm, write_content_length, write_field,
     write_status_line,
@@ -15,7 +15,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRAILER, TRAN
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::body::BodyError;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, State};
+use crate::local::Local;
 use crate::outgoing::{COPIED_MAX, Framing};
 use crate::response::{Content, IntoResponse, LocalFuture, Response, Source, Streaming, UpgradeFn};
 use crate::writer::BodyWriter;
@@ -77,49 +78,92 @@ enum Persistence {
     Upgrade,
 }
 
+/// How far a response came at once.
+pub(crate) enum AtOnce {
+    /// It is staged; the next request may come.
+    Next,
+    /// It is staged, and the last.
+    Close,
+    /// It has yet to be [sent](respond).
+    Later,
+}
+
+/// Stages a response, where that needs no wait: its body is at hand, the client is not behind, and has sent all of its
+/// request.
+#[inline]
+pub(crate) fn respond_at_once(
+    exchange: &Exchange,
+    response: &mut Response,
+    asked: Asked,
+    cx: &mut Context<'_>,
+) -> AtOnce {
+    let mut state = exchange.state();
+    let state = &mut *state;
+    let length = match &response.content {
+        Content::Empty => 0,
+        Content::Payload(payload) => payload.len(),
+        Content::Stream(_) | Content::Upgrade(_) => return AtOnce::Later,
+    };
+    if asked.is_connect || (asked.has_body && !state.is_received()) {
+        return AtOnce::Later;
+    }
+    if !matches!(state.connection().poll_room(cx, length), Poll::Ready(Ok(()))) {
+        return AtOnce::Later;
+    }
+    let keeps = asked.keeps_alive && can_keep(exchange, state, response, true);
+    if stage_whole(exchange, state, response, asked, keeps).is_err() {
+        return AtOnce::Later;
+    }
+    state.end();
+    if keeps { AtOnce::Next } else { AtOnce::Close }
+}
+
 /// Sends a response, and takes what the request left behind.
 pub(crate) async fn respond(
-    exchange: &Rc<Exchange>,
+    exchange: Rc<Exchange>,
     mut response: Response,
     asked: Asked,
 ) -> Result<After, HandlerError> {
-    let mut body_has_ended = true;
+    let exchange = &exchange;
+    let mut is_received = true;
     if asked.has_body {
         match exchange.settle() {
-            Ok(ended) => body_has_ended = ended,
+            Ok(ended) => is_received = ended,
             Err(error) => response = refused_body(exchange, error),
         }
     }
     if let Content::Upgrade(_) = response.content
-        && (!(asked.upgrades || asked.is_connect) || !body_has_ended)
+        && (!(asked.upgrades || asked.is_connect) || !is_received)
     {
         response = Response { status: StatusCode::UPGRADE_REQUIRED, content: Content::Empty, ..response };
     }
     if asked.is_connect && !matches!(response.content, Content::Upgrade(_)) {
         response = no_tunnel(response);
     }
-    let keeps = asked.keeps_alive && can_keep(exchange, &response, body_has_ended);
-    let streams = matches!(response.content, Content::Stream(_));
-    if !streams {
-        let length = content_length(&response).map_or(0, |length| length as usize);
-        poll_fn(|cx| exchange.state().connection().poll_room(cx, length)).await?;
-    }
+    let keeps = asked.keeps_alive && can_keep(exchange, &mut exchange.state(), &response, is_received);
     let keeps = match std::mem::replace(&mut response.content, Content::Empty) {
         Content::Upgrade(serve) => {
             if asked.is_connect {
                 response.status = StatusCode::OK;
                 response.headers_mut().remove(UPGRADE);
             }
-            stage_head(exchange, &response, None, Persistence::Upgrade)?;
+            compose_head(exchange, &mut exchange.state(), &response, None, Persistence::Upgrade, b"")?;
             return Ok(After::Upgrade(serve));
         }
         Content::Stream(streaming) => stream(exchange, &response, *streaming, asked, keeps).await?,
         content => {
-            stage_whole(exchange, &response, content, asked, keeps)?;
+            let length = if let Content::Payload(payload) = &content { payload.len() } else { 0 };
+            response.content = content;
+            poll_fn(|cx| exchange.state().connection().poll_room(cx, length)).await?;
+            stage_whole(exchange, &mut exchange.state(), &mut response, asked, keeps)?;
             keeps
         }
     };
-    finish(exchange, keeps, body_has_ended).await
+    if !is_received && keeps {
+        discard_body(exchange).await?;
+    }
+    exchange.end();
+    Ok(if keeps { After::Next } else { After::Close })
 }
 
 /// What a body that broke the rules is answered with, whatever its handler said.
@@ -147,29 +191,23 @@ fn no_tunnel(response: Response) -> Response {
 
 /// Whether the connection can go on after the response.
 #[inline]
-fn can_keep(exchange: &Exchange, response: &Response, body_has_ended: bool) -> bool {
+fn can_keep(exchange: &Exchange, state: &mut State, response: &Response, is_received: bool) -> bool {
     let says_close = response.headers.as_ref().is_some_and(|headers| says_close(headers));
     !says_close
-        && !exchange.is_draining()
-        && !exchange.is_last()
-        && (body_has_ended
-            || (!exchange.continue_is_due() && exchange.body_left().is_none_or(|left| left <= DISCARDED_MAX)))
+        && !exchange.is_last(state)
+        && !state.connection().is_draining()
+        && (is_received || can_discard(state))
+}
+
+/// Whether what is left of the request is little enough to throw away, and is sure to come.
+#[cold]
+fn can_discard(state: &State) -> bool {
+    !state.incoming.continue_due && state.incoming.left().is_none_or(|left| left <= DISCARDED_MAX)
 }
 
 #[cold]
 fn says_close(headers: &HeaderMap) -> bool {
     headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
-}
-
-/// How many bytes its body has, where it is at hand.
-#[inline]
-fn content_length(response: &Response) -> Option<u64> {
-    match &response.content {
-        Content::Empty => Some(0),
-        Content::Payload(payload) => Some(payload.len() as u64),
-        Content::Stream(streaming) => streaming.length,
-        Content::Upgrade(_) => None,
-    }
 }
 
 /// Whether a response of this status has a body, or at least the length of one (RFC 9110 §6.4.1).
@@ -178,29 +216,33 @@ fn may_have_body(status: StatusCode) -> bool {
     !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED)
 }
 
-/// Stages a response whose body is at hand.
+/// Stages a response whose body is at hand, and takes the body.
 #[inline]
 fn stage_whole(
     exchange: &Exchange,
-    response: &Response,
-    content: Content,
+    state: &mut State,
+    response: &mut Response,
     asked: Asked,
     keeps: bool,
 ) -> Result<(), Error> {
     let persistence = persistence(asked, keeps);
-    let payload = match content {
-        Content::Payload(payload) if may_have_body(response.status) => payload,
-        _ => Payload::Static(b""),
+    if !may_have_body(response.status) {
+        return compose_head(exchange, state, response, None, persistence, b"");
+    }
+    let body = match &response.content {
+        Content::Payload(payload) => payload.as_slice(),
+        _ => b"",
     };
-    let framing = may_have_body(response.status).then_some(BodyFraming::Length(payload.len() as u64));
-    if asked.is_head {
-        return stage_head(exchange, response, framing, persistence);
+    let framing = Some(BodyFraming::Length(body.len() as u64));
+    if body.len() <= COPIED_MAX || asked.is_head {
+        let body = if asked.is_head { b"" } else { body };
+        return compose_head(exchange, state, response, framing, persistence, body);
     }
-    if payload.len() <= COPIED_MAX {
-        return compose_head(exchange, response, framing, persistence, payload.as_slice());
+    compose_head(exchange, state, response, framing, persistence, b"")?;
+    match std::mem::replace(&mut response.content, Content::Empty) {
+        Content::Payload(payload) => state.connection().stage(payload),
+        _ => Ok(()),
     }
-    stage_head(exchange, response, framing, persistence)?;
-    exchange.state().connection().stage(payload)
 }
 
 #[inline]
@@ -220,69 +262,67 @@ enum BodyFraming {
     UntilEnd,
 }
 
-fn stage_head(
-    exchange: &Exchange,
-    response: &Response,
-    framing: Option<BodyFraming>,
-    persistence: Persistence,
-) -> Result<(), Error> {
-    compose_head(exchange, response, framing, persistence, b"")
-}
-
 /// Stages a head, and `body` behind it.
 #[inline]
 fn compose_head(
     exchange: &Exchange,
+    state: &mut State,
     response: &Response,
     framing: Option<BodyFraming>,
     persistence: Persistence,
     body: &[u8],
 ) -> Result<(), Error> {
     let local = exchange.local();
-    exchange.state().connection().compose(|out| {
-        if response.status == StatusCode::OK && response.headers.is_none() {
-            local.with_ok(|prefix| out.extend_from_slice(prefix));
+    state.connection().compose(|out| {
+        if let (StatusCode::OK, None, Some(BodyFraming::Length(length)), Persistence::Keep) =
+            (response.status, &response.headers, framing, persistence)
+        {
+            local.write_ok(out, response.content_type, length);
         } else {
-            write_start(out, response, exchange);
+            write_head(out, local, response, framing, persistence);
         }
-        if !response.content_type.is_empty() && may_have_body(response.status) {
-            out.extend_from_slice(b"Content-Type: ");
-            out.extend_from_slice(response.content_type.as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
-        match framing {
-            Some(BodyFraming::Length(length)) => write_content_length(out, length),
-            Some(BodyFraming::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-            Some(BodyFraming::UntilEnd) | None => {}
-        }
-        match persistence {
-            Persistence::Keep => {}
-            Persistence::KeepAndSay => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-            Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
-            Persistence::Upgrade if response.status == StatusCode::SWITCHING_PROTOCOLS => {
-                out.extend_from_slice(b"Connection: upgrade\r\n");
-            }
-            Persistence::Upgrade => {}
-        }
-        out.extend_from_slice(b"\r\n");
         out.extend_from_slice(body);
     })
 }
 
-/// The status line, the date, and the response's own fields.
 #[cold]
-fn write_start(out: &mut Vec<u8>, response: &Response, exchange: &Exchange) {
-    write_status_line(out, response.status.as_u16(), response.status.canonical_reason().unwrap_or_default());
-    let Some(headers) = &response.headers else {
-        return exchange.local().with_date(|date| out.extend_from_slice(date));
-    };
-    if !headers.contains_key(DATE) {
-        exchange.local().with_date(|date| out.extend_from_slice(date));
+fn write_head(
+    out: &mut Vec<u8>,
+    local: &Local,
+    response: &Response,
+    framing: Option<BodyFraming>,
+    persistence: Persistence,
+) {
+    write_start(out, local, response);
+    match framing {
+        Some(BodyFraming::Length(length)) => write_content_length(out, length),
+        Some(BodyFraming::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Some(BodyFraming::UntilEnd) | None => {}
     }
-    for (name, value) in headers.iter() {
-        let is_framing = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER].contains(name);
-        let is_replaced = *name == CONTENT_TYPE && !response.content_type.is_empty();
-        if !is_framing && !is_replaced {
+    match persistence {
+        Persistence::Keep => {}
+        Persistence::KeepAndSay => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
+        Persistence::Upgrade if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+        }
+        Persistence::Upgrade => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The status line, the date, and the response's own fields.
+fn write_start(out: &mut Vec<u8>, local: &Local, response: &Response) {
+    write_status_line(out, response.status.as_u16(), response.status.canonical_reason().unwrap_or_default());
+    let headers = response.headers.as_deref();
+    if !headers.is_some_and(|headers| headers.contains_key(DATE)) {
+        local.with_date(|date| out.extend_from_slice(date));
+    }
+    if may_have_body(response.status) && !headers.is_some_and(|headers| headers.contains_key(CONTENT_TYPE)) {
+        out.extend_from_slice(response.content_type.line());
+    }
+    for (name, value) in headers.into_iter().flatten() {
+        if ![CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER].contains(name) {
             append_field(out, name, value);
         }
     }
@@ -309,7 +349,8 @@ async fn stream(
     };
     let keeps = keeps && (framing != Framing::UntilEnd || !has_body);
     poll_fn(|cx| exchange.state().connection().poll_room(cx, 1)).await?;
-    stage_head(exchange, response, has_body.then_some(said), persistence(asked, keeps))?;
+    let said = has_body.then_some(said);
+    compose_head(exchange, &mut exchange.state(), response, said, persistence(asked, keeps), b"")?;
     if asked.is_head || !has_body {
         return Ok(keeps);
     }
@@ -395,16 +436,6 @@ fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
         append_field(out, name, value);
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// After the response: what is left of the request goes, and the next may come.
-#[inline]
-async fn finish(exchange: &Rc<Exchange>, keeps: bool, body_has_ended: bool) -> Result<After, HandlerError> {
-    if !body_has_ended && keeps {
-        discard_body(exchange).await?;
-    }
-    exchange.end();
-    Ok(if keeps { After::Next } else { After::Close })
 }
 
 /// Throws away what nobody read.

@@ -9,6 +9,7 @@ use annulet_net::{Connection, HandlerError, HandlerResult, Payload};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::content_type::ContentType;
 use crate::writer::BodyWriter;
 
 /// A response: a status, fields, and a body that is at hand, or made while it is sent.
@@ -18,8 +19,7 @@ use crate::writer::BodyWriter;
 /// sent, its length is.
 pub struct Response {
     pub(crate) status: StatusCode,
-    /// Empty: none.
-    pub(crate) content_type: &'static str,
+    pub(crate) content_type: ContentType,
     /// Boxed: most responses have none, and all are moved.
     pub(crate) headers: Option<Box<HeaderMap>>,
     pub(crate) content: Content,
@@ -48,29 +48,26 @@ pub(crate) type LocalFuture = Pin<Box<dyn Future<Output = HandlerResult>>>;
 pub(crate) type WriterFn = dyn FnOnce(BodyWriter) -> LocalFuture;
 pub(crate) type UpgradeFn = dyn FnOnce(Connection) -> LocalFuture;
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const BINARY: &str = "application/octet-stream";
-
 impl Response {
     /// A response without a body.
     pub const fn new(status: StatusCode) -> Self {
-        Self { status, content_type: "", headers: None, content: Content::Empty }
+        Self { status, content_type: ContentType::None, headers: None, content: Content::Empty }
     }
 
     /// 200 with text.
     pub fn text(text: impl Into<Text>) -> Self {
-        Self::new(StatusCode::OK).with_body(TEXT, text.into().0)
+        Self::new(StatusCode::OK).with_body(ContentType::Text, text.into().0)
     }
 
     /// 200 with HTML.
     pub fn html(text: impl Into<Text>) -> Self {
-        Self::new(StatusCode::OK).with_body("text/html; charset=utf-8", text.into().0)
+        Self::new(StatusCode::OK).with_body(ContentType::Html, text.into().0)
     }
 
     /// 200 with bytes (`application/octet-stream`; [`content_type`](Self::content_type) changes that). They are not copied,
     /// unless they are so few that a copy is cheaper.
     pub fn bytes(bytes: impl Into<Payload>) -> Self {
-        Self::new(StatusCode::OK).with_body(BINARY, bytes.into())
+        Self::new(StatusCode::OK).with_body(ContentType::Binary, bytes.into())
     }
 
     /// 200 with JSON.
@@ -80,7 +77,7 @@ impl Response {
     #[cfg(feature = "json")]
     pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, HandlerError> {
         let bytes = serde_json::to_vec(value)?;
-        Ok(Self::new(StatusCode::OK).with_body("application/json", bytes.into()))
+        Ok(Self::new(StatusCode::OK).with_body(ContentType::Json, bytes.into()))
     }
 
     /// 303: the client is to GET `location`.
@@ -115,7 +112,7 @@ impl Response {
     {
         let write: Box<WriterFn> = Box::new(move |writer| Box::pin(write(writer)));
         let content = Content::Stream(Box::new(Streaming { length, source: Source::Writer(write) }));
-        Self { content, content_type: BINARY, ..Self::new(StatusCode::OK) }
+        Self { content, content_type: ContentType::Binary, ..Self::new(StatusCode::OK) }
     }
 
     /// 101: the connection goes on as `protocol`, in the hands of `serve`, which also gets the bytes that came after the
@@ -147,10 +144,10 @@ impl Response {
             Content::Stream(Box::new(Streaming { length, source }))
         };
         let headers = (!parts.headers.is_empty()).then(|| Box::new(parts.headers));
-        Self { status: parts.status, content_type: "", headers, content }
+        Self { status: parts.status, content_type: ContentType::None, headers, content }
     }
 
-    fn with_body(mut self, content_type: &'static str, payload: Payload) -> Self {
+    fn with_body(mut self, content_type: ContentType, payload: Payload) -> Self {
         self.content_type = content_type;
         self.content = Content::Payload(payload);
         self
@@ -164,9 +161,13 @@ impl Response {
     }
 
     /// Sets the type of the body.
+    ///
+    /// # Panics
+    /// When it has a line end or another control character.
     #[must_use]
     pub fn content_type(mut self, content_type: &'static str) -> Self {
-        self.content_type = content_type;
+        let value = HeaderValue::from_static(content_type);
+        self.headers_mut().insert(http::header::CONTENT_TYPE, value);
         self
     }
 

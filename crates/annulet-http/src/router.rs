@@ -23,8 +23,9 @@ use crate::response::{IntoResponse, Response};
 #[must_use]
 pub struct Router {
     paths: matchit::Router<usize>,
+    literals: Literals,
     routes: Vec<Route>,
-    fallback: Option<Endpoint>,
+    fallback: Option<Rc<Endpoint>>,
     /// What the methods added next take for the bound on their bodies.
     body_max: Option<u64>,
 }
@@ -34,14 +35,14 @@ struct Route {
     path: String,
     names: Rc<[Box<str>]>,
     /// In the order they were added.
-    methods: Vec<(Method, Endpoint)>,
+    methods: Vec<(Box<str>, Rc<Endpoint>)>,
     /// For any method without one of its own.
-    any: Option<Endpoint>,
+    any: Option<Rc<Endpoint>>,
 }
 
 /// Where a request goes.
 pub(crate) enum Found<'a> {
-    Endpoint(&'a Endpoint),
+    Endpoint(&'a Rc<Endpoint>),
     Answer(Response),
 }
 
@@ -82,11 +83,9 @@ impl Router {
     {
         let endpoint = self.endpoint(handler);
         let route = self.at(path);
-        assert!(
-            !route.methods.iter().any(|(known, _)| *known == method),
-            "{method} {path} has a handler already"
-        );
-        route.methods.push((method, endpoint));
+        let is_new = !route.methods.iter().any(|(known, _)| **known == *method.as_str());
+        assert!(is_new, "{method} {path} has a handler already");
+        route.methods.push((method.as_str().into(), endpoint));
         self
     }
 
@@ -122,14 +121,14 @@ impl Router {
         self
     }
 
-    fn endpoint<H, R>(&self, handler: H) -> Endpoint
+    fn endpoint<H, R>(&self, handler: H) -> Rc<Endpoint>
     where
         H: AsyncFn(Request) -> R + 'static,
         R: IntoResponse + 'static,
     {
         let mut endpoint = Endpoint::new(handler);
         endpoint.body_max = self.body_max;
-        endpoint
+        Rc::new(endpoint)
     }
 
     fn at(&mut self, path: &str) -> &mut Route {
@@ -139,6 +138,9 @@ impl Router {
         if let Err(error) = self.paths.insert(path, self.routes.len()) {
             panic!("route {path}: {error}");
         }
+        if !path.contains(['{', '}']) {
+            self.literals.add(path, self.routes.len());
+        }
         self.routes.push(Route { path: path.to_owned(), names: names(path), methods: Vec::new(), any: None });
         self.routes.last_mut().expect("just added")
     }
@@ -147,6 +149,9 @@ impl Router {
     pub(crate) fn find(&self, parts: &mut Parts) -> Found<'_> {
         let Parts { head, params } = parts;
         let path = head.path();
+        if let Some(index) = self.literals.find(path) {
+            return self.routes[index].find(head.method());
+        }
         match self.paths.at(path) {
             Ok(matched) => {
                 let route = &self.routes[*matched.value];
@@ -174,10 +179,29 @@ impl Router {
     }
 }
 
+/// Paths without parameters, by their length: most requests are for one of these, and a literal goes before a parameter.
+#[derive(Default)]
+struct Literals(Vec<Vec<(Box<str>, usize)>>);
+
+impl Literals {
+    fn add(&mut self, path: &str, index: usize) {
+        if self.0.len() <= path.len() {
+            self.0.resize_with(path.len() + 1, Vec::new);
+        }
+        self.0[path.len()].push((path.into(), index));
+    }
+
+    #[inline]
+    fn find(&self, path: &str) -> Option<usize> {
+        let same_length = self.0.get(path.len())?;
+        same_length.iter().find(|(known, _)| **known == *path).map(|(_, index)| *index)
+    }
+}
+
 impl Route {
     #[inline]
     fn find(&self, method: &str) -> Found<'_> {
-        match self.methods.iter().find(|(known, _)| known.as_str() == method) {
+        match self.methods.iter().find(|(known, _)| **known == *method) {
             Some((_, endpoint)) => Found::Endpoint(endpoint),
             None => self.find_other(method),
         }
@@ -186,7 +210,7 @@ impl Route {
     #[cold]
     fn find_other(&self, method: &str) -> Found<'_> {
         if method == "HEAD"
-            && let Some((_, endpoint)) = self.methods.iter().find(|(known, _)| *known == Method::GET)
+            && let Some((_, endpoint)) = self.methods.iter().find(|(known, _)| **known == *"GET")
         {
             return Found::Endpoint(endpoint);
         }
@@ -203,8 +227,8 @@ impl Route {
 
     /// The methods it answers.
     fn allowed(&self) -> impl Iterator<Item = &str> {
-        let gets = self.methods.iter().any(|(method, _)| *method == Method::GET);
-        let own = self.methods.iter().map(|(method, _)| method.as_str());
+        let gets = self.methods.iter().any(|(method, _)| **method == *"GET");
+        let own = self.methods.iter().map(|(method, _)| &**method);
         own.chain(gets.then_some("HEAD")).chain(["OPTIONS"])
     }
 }

@@ -1,23 +1,19 @@
-//! What a server needs to speak HTTP, and how it answers the requests of a connection.
+//! What a server needs to speak HTTP.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use annulet_net::{Clocks, Connection, Error, HandlerResult, Protocol};
-use annulet_proto::http1::BodyLength;
-use annulet_runtime::{Reactor, contain};
-use http::StatusCode;
+use annulet_net::{Clocks, Connection, HandlerResult, Protocol};
+use annulet_runtime::Reactor;
 
 use crate::endpoint::Endpoint;
-use crate::exchange::{Exchange, Next};
+use crate::exchange::Exchange;
 use crate::local::Local;
-use crate::log::Access;
 use crate::request::{Parts, Request};
-use crate::respond::{After, Asked, respond};
-use crate::response::{IntoResponse, Response};
+use crate::response::IntoResponse;
 use crate::router::{Found, Router};
+use crate::serving::Serving;
 use crate::settings::Settings;
 
 /// An HTTP service for [`ServerBuilder::serve`](annulet_net::Server::builder), with every request going to `handler`:
@@ -39,7 +35,7 @@ where
     H: AsyncFn(Request) -> R + Clone + Send + Sync + 'static,
     R: IntoResponse + 'static,
 {
-    Service::new(move |_| Routes::One(Endpoint::new(handler.clone())))
+    Service::new(move |_| Routes::One(Rc::new(Endpoint::new(handler.clone()))))
 }
 
 /// An HTTP service with what `make` returns, called once on each reactor. The handlers and what they share stay on their
@@ -61,7 +57,7 @@ where
 /// });
 /// ```
 pub fn router(make: impl Fn(&Reactor) -> Router + Send + Sync + 'static) -> Service {
-    Service::new(move |reactor| Routes::Router(make(reactor)))
+    Service::new(move |reactor| Routes::Router(Box::new(make(reactor))))
 }
 
 /// An HTTP service: a [`Protocol`] for a server's listener. Made by [`service`] and [`router`].
@@ -112,18 +108,18 @@ pub struct Site(Rc<Shared>);
 pub(crate) struct Shared {
     pub(crate) local: Rc<Local>,
     pub(crate) settings: Settings,
-    routes: Routes,
+    pub(crate) routes: Routes,
 }
 
 /// Where requests go.
-enum Routes {
-    One(Endpoint),
-    Router(Router),
+pub(crate) enum Routes {
+    One(Rc<Endpoint>),
+    Router(Box<Router>),
 }
 
 impl Routes {
     #[inline]
-    fn find(&self, parts: &mut Parts) -> Found<'_> {
+    pub(crate) fn find(&self, parts: &mut Parts) -> Found<'_> {
         match self {
             Self::One(endpoint) => Found::Endpoint(endpoint),
             Self::Router(router) => router.find(parts),
@@ -133,109 +129,6 @@ impl Routes {
 
 impl annulet_net::Handler for Site {
     fn handle(&self, connection: Connection) -> impl Future<Output = HandlerResult> {
-        serve(Exchange::new(&self.0, connection))
+        Serving::new(Exchange::new(&self.0, connection))
     }
-}
-
-/// Answers the requests of a connection, one after the other.
-async fn serve(exchange: Rc<Exchange>) -> HandlerResult {
-    loop {
-        let (response, asked) = match poll_fn(|cx| exchange.poll_next(cx)).await {
-            Next::Request(parts) => {
-                let asked = Asked::of(&parts.head);
-                let access = exchange.site().settings.access_log.then(|| Access::of(&exchange, &parts.head));
-                let response = answer(&exchange, parts).await;
-                if let Some(access) = access {
-                    access.log(&response);
-                }
-                (response, asked)
-            }
-            next => match refusal(&exchange, next)? {
-                Some(response) => (response, Asked::refused()),
-                None => return Ok(()),
-            },
-        };
-        match respond(&exchange, response, asked).await? {
-            After::Next => {}
-            After::Close => return Ok(()),
-            After::Upgrade(serve) => return serve(exchange.into_connection()).await,
-        }
-    }
-}
-
-/// The answer to what is no request, if there is any.
-#[cold]
-fn refusal(exchange: &Exchange, next: Next) -> Result<Option<Response>, Error> {
-    let counters = &exchange.local().counters;
-    match next {
-        Next::Request(_) | Next::End => Ok(None),
-        Next::Failed(error) => Err(error),
-        Next::TooSlow => {
-            counters.http_timeouts.increment();
-            Ok(Some(StatusCode::REQUEST_TIMEOUT.into_response().close()))
-        }
-        Next::Refused(error) => {
-            counters.http_refused.increment();
-            tracing::debug!(connection = exchange.number(), %error, "request refused");
-            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-            Ok(Some(Response::text(format!("{error}\n")).status(status).close()))
-        }
-    }
-}
-
-/// The response to a request, from its handler, or else from the server.
-async fn answer(exchange: &Rc<Exchange>, mut parts: Box<Parts>) -> Response {
-    let site = exchange.site();
-    site.local.counters.http_requests.increment();
-    let found = site.routes.find(&mut parts);
-    let length = parts.head.body_length();
-    let body_max = match &found {
-        Found::Endpoint(endpoint) => endpoint.body_max,
-        Found::Answer(_) => None,
-    };
-    let body_max = body_max.unwrap_or(site.settings.body_max);
-    let number = exchange.begin(length, parts.head.expects_continue(), body_max);
-    if matches!(length, BodyLength::Bytes(bytes) if bytes > body_max) {
-        return declared_too_large(exchange);
-    }
-    match found {
-        Found::Endpoint(endpoint) => call(exchange, endpoint, Request::new(parts, exchange, number)).await,
-        Found::Answer(response) => {
-            site.local.keep_request(parts);
-            response
-        }
-    }
-}
-
-#[cold]
-fn declared_too_large(exchange: &Exchange) -> Response {
-    exchange.local().counters.http_bodies_too_large.increment();
-    Response::text("the body is larger than the limit\n").status(StatusCode::BAD_REQUEST).close()
-}
-
-/// Calls a handler. A panic becomes a response.
-#[inline]
-async fn call(exchange: &Exchange, endpoint: &Endpoint, request: Request) -> Response {
-    let mut calling = pin!(endpoint.call(request));
-    let response = poll_fn(|cx| {
-        // What a panic leaves half done is the handler's own.
-        match contain(|| calling.as_mut().poll(cx)) {
-            Some(polled) => {
-                if polled.is_pending() {
-                    exchange.unpin_input();
-                }
-                polled.map(Some)
-            }
-            None => std::task::Poll::Ready(None),
-        }
-    })
-    .await;
-    response.unwrap_or_else(|| panicked(exchange))
-}
-
-#[cold]
-fn panicked(exchange: &Exchange) -> Response {
-    exchange.local().counters.http_handlers_panicked.increment();
-    tracing::error!(connection = exchange.number(), "handler panicked; answered 500");
-    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }

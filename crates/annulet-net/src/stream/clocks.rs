@@ -60,6 +60,16 @@ impl State {
         }
     }
 
+    /// Whether the wheel's entry fires in time for the idle clock, so that nothing is to be done for it: the usual case of a
+    /// connection that waits for its next message.
+    #[inline]
+    pub(super) fn is_watched_for_idle(&self, clocks: &Clocks) -> bool {
+        let Timing { since, timer, timer_at, .. } = &self.timing;
+        self.phase == Phase::BetweenMessages
+            && timer.is_some()
+            && clocks.idle.is_some_and(|idle| *timer_at <= *since + idle)
+    }
+
     /// Whether some clock runs while the reader waits now.
     #[inline]
     pub(super) fn counts_waiting(&self, clocks: &Clocks) -> bool {

@@ -110,7 +110,7 @@ impl Stream {
             state.timing.since = self.now();
         }
         state.flags.exchange(Flag::READER_ACTIVE, Flag::READER_WAITING);
-        if state.counts_waiting(&self.group.clocks) {
+        if state.counts_waiting(&self.group.clocks) && !state.is_watched_for_idle(&self.group.clocks) {
             self.update_timer(state);
         }
     }
