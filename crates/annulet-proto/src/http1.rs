@@ -1,8 +1,8 @@
 //! HTTP/1.1 message framing (RFC 9112): heads and bodies of requests and responses, without I/O.
 //!
-//! Tokens are `httparse`'s. What they mean, and which of them are refused, is decided here, and strictly: where the
-//! next message begins is never a matter of opinion (RFC 9112 §11.2). Whatever is ambiguous is an error, with the
-//! status to answer it with, and the connection is to be closed after it.
+//! Where the next message begins is never a matter of opinion (RFC 9112 §11.2): whatever is ambiguous is an error, with
+//! the status to answer it with, and the connection is to be closed after it. Heads are read from left to right, once, and
+//! every byte of one is accounted for.
 //!
 //! # A connection's requests
 //!
@@ -39,8 +39,10 @@ mod encode;
 mod error;
 mod field;
 mod head;
+mod lines;
 mod meaning;
 mod response;
+mod scan;
 mod target;
 
 #[cfg(test)]

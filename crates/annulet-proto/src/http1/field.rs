@@ -1,5 +1,9 @@
 //! Fields of a head, as places in its bytes.
 
+use std::ops::Range;
+
+use super::scan::{Kind, kind};
+
 /// A piece of a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
@@ -9,9 +13,19 @@ pub(super) struct Span {
 
 impl Span {
     #[inline]
+    pub(super) fn new(start: usize, length: usize) -> Self {
+        // A head is no longer than a u16 says.
+        Self { start: start as u16, length: length as u16 }
+    }
+
+    #[inline]
+    pub(super) fn range(self) -> Range<usize> {
+        usize::from(self.start)..usize::from(self.start) + usize::from(self.length)
+    }
+
+    #[inline]
     pub(super) fn of(self, bytes: &[u8]) -> &[u8] {
-        let start = usize::from(self.start);
-        &bytes[start..start + usize::from(self.length)]
+        &bytes[self.range()]
     }
 }
 
@@ -27,6 +41,17 @@ pub(super) struct Field {
 pub struct Fields<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) fields: std::slice::Iter<'a, Field>,
+}
+
+impl<'a> Fields<'a> {
+    /// The value of the first of this name, in whatever case.
+    pub(super) fn first(mut self, name: &str) -> Option<&'a [u8]> {
+        let is_it = |field: &&Field| {
+            usize::from(field.name.length) == name.len()
+                && field.name.of(self.bytes).eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.fields.find(is_it).map(|field| field.value.of(self.bytes))
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -56,12 +81,15 @@ pub(super) const fn is_space(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// Whether a byte may be in a token (tchar, RFC 9110 §5.6.2).
+/// What tokens are made of (tchar, RFC 9110 §5.6.2).
+pub(super) static TOKEN: Kind = kind!(
+    b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z' | b'|' | b'~'
+);
+
+/// Whether a byte may be in a token.
 #[inline]
-pub(super) const fn is_token_byte(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
 }
 
 /// Whether these bytes are a token: a method, a field name, a coding (RFC 9110 §5.6.2).

@@ -2,51 +2,12 @@
 
 use super::body::BodyLength;
 use super::error::HttpError;
-use super::field::{Field, Span, elements, is_space};
+use super::field::{Span, elements, is_token};
 use super::head::Version;
 use super::target;
 
-/// Places for fields on the stack while a head is being taken apart.
-pub(super) const FIELDS_PLACES: usize = 128;
-
-/// Notes where the fields of `head` are, and what those that concern the message mean. `first_line` is where the first
-/// line ends.
-///
-/// The tokeniser also takes a bare LF, and more; lines that are exactly where they must be have none of it.
-#[inline]
-pub(super) fn take_fields(
-    head: &[u8],
-    first_line: usize,
-    headers: &[httparse::Header<'_>],
-    fields: &mut Vec<Field>,
-) -> Result<Meaning, HttpError> {
-    let mut meaning = Meaning::new();
-    let mut end = first_line;
-    fields.clear();
-    for header in headers {
-        end = line_end(head, end)?;
-        let name = span(end, header.name.len());
-        let mut value = end + header.name.len() + 1;
-        while head.get(value).is_some_and(|byte| is_space(*byte)) {
-            value += 1;
-        }
-        let value = span(value, header.value.len());
-        if name.of(head) != header.name.as_bytes() || value.of(head) != header.value {
-            return Err(HttpError::Field);
-        }
-        end = usize::from(value.start) + usize::from(value.length);
-        while head.get(end).is_some_and(|byte| is_space(*byte)) {
-            end += 1;
-        }
-        fields.push(Field { name, value });
-        meaning.take(header.name.as_bytes(), header.value, value)?;
-    }
-    end = line_end(head, end)?;
-    end = line_end(head, end)?;
-    if end == head.len() { Ok(meaning) } else { Err(HttpError::LineEnd) }
-}
-
 /// What the fields say about the message as a whole.
+#[derive(Clone, Debug)]
 pub(super) struct Meaning {
     pub(super) host: Option<Span>,
     length: Option<u64>,
@@ -55,11 +16,12 @@ pub(super) struct Meaning {
     stays: bool,
     pub(super) upgrades: bool,
     pub(super) has_upgrade: bool,
-    expectation: Option<bool>,
+    pub(super) expects_continue: bool,
+    expects_other: bool,
 }
 
 /// The transfer codings so far.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Codings {
     None,
     Chunked,
@@ -70,7 +32,7 @@ enum Codings {
 }
 
 impl Meaning {
-    fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             host: None,
             length: None,
@@ -79,33 +41,47 @@ impl Meaning {
             stays: false,
             upgrades: false,
             has_upgrade: false,
-            expectation: None,
+            expects_continue: false,
+            expects_other: false,
         }
     }
 
     /// Takes note of a field, if it is one of those that say something about the message.
     #[inline]
-    fn take(&mut self, name: &[u8], value: &[u8], place: Span) -> Result<(), HttpError> {
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
-                if self.host.is_some() || !target::is_host(value) {
-                    return Err(HttpError::Host);
-                }
-                self.host = Some(place);
-            }
-            6 if name.eq_ignore_ascii_case(b"expect") => {
-                let is_known = value.eq_ignore_ascii_case(b"100-continue");
-                self.expectation = Some(is_known && self.expectation != Some(false));
-            }
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.has_upgrade = true,
-            10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
-                let length = decimal(value).filter(|_| self.length.is_none());
-                self.length = Some(length.ok_or(HttpError::ContentLength)?);
-            }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value)?,
-            _ => {}
+    pub(super) fn take(&mut self, name: &[u8], value: &[u8], place: Span) -> Result<(), HttpError> {
+        // Most fields are ruled out by their length and first letter.
+        match (name.len(), name[0] | 0x20) {
+            (4, b'h') if is(name, b"host") => self.host(value, place),
+            (6, b'e') | (7, b'u') | (10 | 14, b'c') | (17, b't') => self.take_rarer(name, value),
+            _ => Ok(()),
         }
+    }
+
+    #[inline(never)]
+    fn take_rarer(&mut self, name: &[u8], value: &[u8]) -> Result<(), HttpError> {
+        if is(name, b"connection") {
+            self.connection(value);
+        } else if is(name, b"content-length") {
+            let length = decimal(value).filter(|_| self.length.is_none());
+            self.length = Some(length.ok_or(HttpError::ContentLength)?);
+        } else if is(name, b"transfer-encoding") {
+            self.transfer_encoding(value)?;
+        } else if is(name, b"upgrade") {
+            self.has_upgrade = true;
+        } else if is(name, b"expect") {
+            let is_known = value.eq_ignore_ascii_case(b"100-continue");
+            self.expects_continue |= is_known;
+            self.expects_other |= !is_known;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn host(&mut self, value: &[u8], place: Span) -> Result<(), HttpError> {
+        if self.host.is_some() || !target::is_host(value) {
+            return Err(HttpError::Host);
+        }
+        self.host = Some(place);
         Ok(())
     }
 
@@ -126,9 +102,7 @@ impl Meaning {
                 Codings::Chunked | Codings::Unknown => return Err(HttpError::TransferEncoding),
                 Codings::None if is_chunked => Codings::Chunked,
                 Codings::Open if is_chunked => Codings::Unknown,
-                Codings::None | Codings::Open
-                    if super::field::is_token(name) && !name.eq_ignore_ascii_case(b"chunked") =>
-                {
+                Codings::None | Codings::Open if is_token(name) && !name.eq_ignore_ascii_case(b"chunked") => {
                     Codings::Open
                 }
                 Codings::None | Codings::Open => return Err(HttpError::TransferEncoding),
@@ -137,12 +111,9 @@ impl Meaning {
         Ok(())
     }
 
-    /// Whether the sender waits for 100 (Continue).
-    pub(super) fn expects_continue(&self) -> Result<bool, HttpError> {
-        match self.expectation {
-            Some(false) => Err(HttpError::Expectation),
-            expectation => Ok(expectation.is_some()),
-        }
+    /// Whether what the sender expects is known.
+    pub(super) fn expectation(&self) -> Result<(), HttpError> {
+        if self.expects_other { Err(HttpError::Expectation) } else { Ok(()) }
     }
 
     /// Whether the connection may stay open after the message (RFC 9112 §9.3).
@@ -177,19 +148,10 @@ impl Meaning {
     }
 }
 
+/// Whether a name is this one, in whatever case. Beside the letters there are none in tokens that the bit makes equal.
 #[inline]
-pub(super) fn span(start: usize, length: usize) -> Span {
-    // A head is no longer than a u16 says.
-    Span { start: start as u16, length: length as u16 }
-}
-
-/// The place behind the line end at `end`.
-#[inline]
-fn line_end(head: &[u8], end: usize) -> Result<usize, HttpError> {
-    match head.get(end..end + 2) {
-        Some(b"\r\n") => Ok(end + 2),
-        _ => Err(HttpError::LineEnd),
-    }
+fn is<const LENGTH: usize>(name: &[u8], ours: &[u8; LENGTH]) -> bool {
+    name.as_array::<LENGTH>().is_some_and(|name| name.map(|byte| byte | 0x20) == *ours)
 }
 
 /// A decimal number and nothing else (RFC 9110 §8.6).

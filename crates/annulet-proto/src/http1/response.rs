@@ -1,12 +1,13 @@
 //! Heads of responses, as a client reads them.
 
-use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::body::BodyLength;
 use super::error::HttpError;
-use super::field::{Field, Fields, Span};
-use super::head::{HeadLimits, Version, incomplete};
-use super::meaning::{FIELDS_PLACES, span, take_fields};
+use super::field::{Field, Fields};
+use super::head::{HeadLimits, Version};
+use super::lines::{Lines, Stop};
+use super::meaning::Meaning;
 
 /// What a response answers: its body depends on it (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,9 +24,10 @@ pub enum Answers {
 /// until a whole one is found, it is empty.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
+    reason: Vec<u8>,
+    /// Everything behind the first line.
     bytes: Vec<u8>,
     fields: Vec<Field>,
-    reason: Span,
     status: u16,
     version: Version,
     body: BodyLength,
@@ -43,9 +45,9 @@ impl ResponseHead {
     /// An empty one.
     pub const fn new() -> Self {
         Self {
+            reason: Vec::new(),
             bytes: Vec::new(),
             fields: Vec::new(),
-            reason: Span { start: 0, length: 0 },
             status: 0,
             version: Version::Http11,
             body: BodyLength::None,
@@ -65,62 +67,38 @@ impl ResponseHead {
         limits: &HeadLimits,
         answers: Answers,
     ) -> Result<Option<usize>, HttpError> {
-        self.forget();
-        let bytes_max = limits.bytes.min(usize::from(u16::MAX));
-        let window = &input[..input.len().min(bytes_max)];
-        let mut places = [const { MaybeUninit::uninit() }; FIELDS_PLACES];
-        let places = &mut places[..limits.fields.min(FIELDS_PLACES)];
-        let mut response = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-            &mut response,
-            window,
-            places,
-        );
-        let length = match parsed {
-            Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) => {
-                // No target here: nothing of a status line is too long but all of it.
-                let limits = HeadLimits { target: usize::MAX, ..*limits };
-                return incomplete(window, input.len() >= bytes_max, &limits).map(|()| None);
-            }
-            Err(httparse::Error::TooManyHeaders) => return Err(HttpError::TooManyFields),
-            Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => return Err(HttpError::Field),
-            Err(httparse::Error::NewLine) => return Err(HttpError::LineEnd),
-            Err(httparse::Error::Version) => return Err(HttpError::Version),
-            Err(_) => return Err(HttpError::StatusLine),
+        let stop = match self.read(input, limits, answers) {
+            Ok(length) => return Ok(Some(length)),
+            Err(stop) => stop,
         };
-        match self.take(&response, &window[..length], answers) {
-            Ok(()) => Ok(Some(length)),
-            Err(error) => {
-                self.forget();
-                Err(error)
-            }
+        self.forget();
+        match stop {
+            Stop::Refused(error) => Err(error),
+            Stop::More if input.len() >= limits.bytes_max() => Err(HttpError::HeadTooLarge),
+            Stop::More => Ok(None),
         }
     }
 
     /// Makes it an empty one that keeps its memory.
+    #[cold]
     fn forget(&mut self) {
-        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
+        let (mut reason, mut bytes) = (std::mem::take(&mut self.reason), std::mem::take(&mut self.bytes));
+        let mut fields = std::mem::take(&mut self.fields);
+        reason.clear();
         bytes.clear();
         fields.clear();
-        *self = Self { bytes, fields, ..Self::new() };
+        *self = Self { reason, bytes, fields, ..Self::new() };
     }
 
-    fn take(
-        &mut self,
-        response: &httparse::Response<'_, '_>,
-        head: &[u8],
-        answers: Answers,
-    ) -> Result<(), HttpError> {
-        let (Some(status @ 100..), Some(minor)) = (response.code, response.version) else {
-            return Err(HttpError::StatusLine);
-        };
-        // `HTTP/1.x 200`, then a space and a reason, of which some servers leave out both (RFC 9112 §4).
-        let line = head.iter().position(|byte| *byte == b'\n').unwrap_or(head.len());
-        let end = head[..line].strip_suffix(b"\r").ok_or(HttpError::LineEnd)?.len();
-        let reason = if end > 12 { span(13, end - 13) } else { Span::default() };
-        let meaning = take_fields(head, end, response.headers, &mut self.fields)?;
-        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+    /// The length of the head that `input` begins with, of which everything is noted.
+    fn read(&mut self, input: &[u8], limits: &HeadLimits, answers: Answers) -> Result<usize, Stop> {
+        let mut lines = Lines::new(input, limits);
+        let (version, status) = version_and_status(&mut lines)?;
+        let reason = reason(&mut lines)?;
+        let reason = &lines.input[reason];
+        let fields = lines.place;
+        let mut meaning = Meaning::new();
+        lines.fields(&mut self.fields, limits.fields, &mut meaning)?;
         self.body = match (answers, status) {
             (Answers::Connect, 200..300) => BodyLength::UntilEnd,
             (_, 100..200 | 204 | 304) | (Answers::Head, _) => BodyLength::None,
@@ -128,10 +106,12 @@ impl ResponseHead {
         };
         self.length = meaning.length();
         self.keeps_alive = meaning.keeps_alive(version) && self.body != BodyLength::UntilEnd;
-        (self.status, self.version, self.reason) = (status, version, reason);
+        (self.status, self.version) = (status, version);
+        self.reason.clear();
+        self.reason.extend_from_slice(reason);
         self.bytes.clear();
-        self.bytes.extend_from_slice(head);
-        Ok(())
+        self.bytes.extend_from_slice(&lines.input[fields..lines.place]);
+        Ok(lines.place)
     }
 
     /// The status: three digits.
@@ -146,7 +126,7 @@ impl ResponseHead {
 
     /// The reason, for humans.
     pub fn reason(&self) -> &[u8] {
-        self.reason.of(&self.bytes)
+        &self.reason
     }
 
     /// The version that was sent.
@@ -161,8 +141,7 @@ impl ResponseHead {
 
     /// The value of the first field of this name, in whatever case.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        let is_it = |field: &&Field| field.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
-        self.fields.iter().find(is_it).map(|field| field.value.of(&self.bytes))
+        self.fields().first(name)
     }
 
     /// How long the body is that follows.
@@ -179,4 +158,41 @@ impl ResponseHead {
     pub fn keeps_alive(&self) -> bool {
         self.keeps_alive
     }
+}
+
+/// Passes over `HTTP/1.x 200`.
+fn version_and_status(lines: &mut Lines<'_>) -> Result<(Version, u16), Stop> {
+    let rest = lines.rest();
+    let is_like = |(byte, like): (&u8, &u8)| byte == like || byte.is_ascii_digit() && like.is_ascii_digit();
+    if !rest.iter().zip(b"HTTP/1.1 200").all(is_like) {
+        return Err(HttpError::StatusLine.into());
+    }
+    let Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b' ', status @ ..]) =
+        rest.first_chunk::<12>()
+    else {
+        return Err(Stop::More);
+    };
+    let version = match (major, minor) {
+        (b'1', b'1') => Version::Http11,
+        (b'1', b'0') => Version::Http10,
+        _ => return Err(HttpError::Version.into()),
+    };
+    let status = status.iter().fold(0, |number, digit| 10 * number + u16::from(digit - b'0'));
+    if status < 100 {
+        return Err(HttpError::StatusLine.into());
+    }
+    lines.place += 12;
+    Ok((version, status))
+}
+
+/// Passes over a space and a reason, of which some servers leave out both (RFC 9112 §4), and the end of the line. Returns
+/// where the reason is.
+fn reason(lines: &mut Lines<'_>) -> Result<Range<usize>, Stop> {
+    match lines.rest() {
+        [b' ', ..] => lines.place += 1,
+        [] | [b'\r' | b'\n', ..] => {}
+        _ => return Err(HttpError::StatusLine.into()),
+    }
+    let start = lines.place;
+    Ok(start..lines.value(HttpError::StatusLine)?)
 }

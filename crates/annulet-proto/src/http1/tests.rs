@@ -101,7 +101,7 @@ fn what_frames_a_message_is_unambiguous_or_refused() {
         ("Transfer-Encoding: xchunked\r\n", HttpError::TransferEncoding),
         ("Transfer-Encoding:\r\n", HttpError::TransferEncoding),
         ("Transfer-Encoding: \x0bchunked\r\n", HttpError::Field),
-        ("Transfer-Encoding:\r\n chunked\r\n", HttpError::Field),
+        ("Transfer-Encoding:\r\n chunked\r\n", HttpError::TransferEncoding),
         ("Transfer-Encoding : chunked\r\n", HttpError::Field),
         ("Host: a\r\n", HttpError::Host),
         ("Expect: 200-ok\r\n", HttpError::Expectation),
