@@ -21,11 +21,15 @@ pub struct HeadLimits {
 impl Default for HeadLimits {
     /// 16 KiB, 100 fields, a target of 8 KiB.
     fn default() -> Self {
-        Self { bytes: 16 * 1024, fields: 100, target: 8 * 1024 }
+        Self::new()
     }
 }
 
 impl HeadLimits {
+    const fn new() -> Self {
+        Self { bytes: 16 * 1024, fields: 100, target: 8 * 1024 }
+    }
+
     /// Bytes of a head: its places are noted as 16-bit numbers.
     #[inline]
     pub(super) fn bytes_max(&self) -> usize {
@@ -62,6 +66,8 @@ pub struct RequestHead {
     version: Version,
     body: BodyLength,
     meaning: Meaning,
+    /// What the fields were read with.
+    limits: HeadLimits,
 }
 
 impl Default for RequestHead {
@@ -84,6 +90,7 @@ impl RequestHead {
             version: Version::Http11,
             body: BodyLength::None,
             meaning: Meaning::new(),
+            limits: HeadLimits::new(),
         }
     }
 
@@ -121,15 +128,27 @@ impl RequestHead {
     }
 
     /// The length of the head that `input` begins with, of which everything is noted.
+    ///
+    /// Clients repeat themselves: what is the same as before, and is read with the same limits, means the same.
     fn read(&mut self, input: &[u8], limits: &HeadLimits) -> Result<usize, Stop> {
         let mut lines = Lines::new(input, limits);
-        self.read_line(&mut lines, limits)?;
-        self.read_fields(&mut lines, limits)?;
-        if self.meaning.host.is_none() && self.version == Version::Http11 {
-            return Err(HttpError::Host.into());
+        let is_read_alike = self.limits == *limits;
+        let is_line_known = is_read_alike && lines.pass(self.line.as_bytes());
+        if !is_line_known {
+            self.read_line(&mut lines, limits)?;
         }
-        self.body = self.meaning.request_body(self.version)?;
-        self.meaning.expectation()?;
+        let are_fields_known = is_read_alike && lines.pass(&self.bytes);
+        if !are_fields_known {
+            self.read_fields(&mut lines, limits)?;
+        }
+        if !(is_line_known && are_fields_known) {
+            self.limits = *limits;
+            if self.meaning.host.is_none() && self.version == Version::Http11 {
+                return Err(HttpError::Host.into());
+            }
+            self.body = self.meaning.request_body(self.version)?;
+            self.meaning.expectation()?;
+        }
         Ok(lines.place)
     }
 

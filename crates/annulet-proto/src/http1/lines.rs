@@ -41,6 +41,16 @@ impl<'a> Lines<'a> {
         &self.input[self.place..]
     }
 
+    /// Passes over bytes that are known already, if they are here; there is something to know.
+    #[inline]
+    pub(super) fn pass(&mut self, known: &[u8]) -> bool {
+        let is_here = !known.is_empty() && self.rest().starts_with(known);
+        if is_here {
+            self.place += known.len();
+        }
+        is_here
+    }
+
     /// Passes over a token and the byte behind it, and returns the token's length.
     #[inline(always)]
     pub(super) fn token(&mut self, behind: u8, otherwise: HttpError) -> Result<usize, Stop> {

@@ -219,6 +219,38 @@ fn a_head_that_was_refused_or_is_not_complete_is_empty() {
     assert_eq!((head.reason(), head.fields().len()), (&b""[..], 0));
 }
 
+#[test]
+fn what_is_the_same_as_before_means_the_same_in_its_new_surroundings() {
+    let mut head = RequestHead::new();
+    let fields = "Host: a\r\nConnection: keep-alive, upgrade\r\nUpgrade: b\r\nExpect: 100-continue\r\n\r\n";
+    let mut check = |line: &str, fields: &str, limits: &HeadLimits| {
+        let input = format!("{line}\r\n{fields}");
+        let found = head.parse(input.as_bytes(), limits);
+        let mut fresh = RequestHead::new();
+        assert_eq!(fresh.parse(input.as_bytes(), limits), found, "{input:?}");
+        assert_eq!(format!("{fresh:?}"), format!("{head:?}"), "{input:?}");
+        found
+    };
+    let limits = HeadLimits::default();
+    let line = "GET /some/path?query HTTP/1.1";
+    for _ in 0..2 {
+        assert!(check(line, fields, &limits).is_ok());
+        assert!(check("PUT http://b HTTP/1.1", fields, &limits).is_ok());
+        assert!(check("PUT http://b HTTP/1.0", fields, &limits).is_ok());
+        assert!(check(line, "Host: b\r\n\r\n", &limits).is_ok());
+        assert!(check(line, "Host: b\r\n\r\n\r\n", &limits).is_ok());
+        assert!(check("GET / HTTP/1.0", "\r\n", &limits).is_ok());
+        assert_eq!(check("GET / HTTP/1.1", "\r\n", &limits), Err(HttpError::Host));
+        assert!(check("GET / HTTP/1.1", "Host: b\r\n", &limits).is_ok());
+        assert!(check(line, fields, &limits).is_ok());
+        assert_eq!(check(line, fields, &HeadLimits { fields: 3, ..limits }), Err(HttpError::TooManyFields));
+        assert!(check(line, fields, &limits).is_ok());
+        assert_eq!(check(line, fields, &HeadLimits { target: 3, ..limits }), Err(HttpError::TargetTooLong));
+        assert!(check(line, fields, &limits).is_ok());
+        assert_eq!(check(line, fields, &HeadLimits { bytes: 40, ..limits }), Err(HttpError::HeadTooLarge));
+    }
+}
+
 fn answer(input: &str, answers: Answers) -> Result<Option<(ResponseHead, usize)>, HttpError> {
     let mut head = ResponseHead::new();
     let length = head.parse(input.as_bytes(), &HeadLimits::default(), answers)?;
