@@ -25,7 +25,7 @@
 //!
 //! | what | RFC 9112 | here |
 //! |---|---|---|
-//! | bare LF as a line end | may be taken (§2.2) | refused |
+//! | bare LF as a line end | may be taken (§2.2) | refused, unless [`HeadLimits::bare_lf`] takes it in heads |
 //! | several equal Content-Length | may be taken as one (§6.3) | refused |
 //! | Content-Length and Transfer-Encoding | should be refused (§6.3) | refused |
 //! | a transfer coding other than chunked alone | 501 (§6.1) | 501; 400 unless chunked is the last |

@@ -7,7 +7,7 @@ use super::lines::{Lines, Stop};
 use super::meaning::Meaning;
 use super::target::{self, TargetForm};
 
-/// Bounds of a head.
+/// Bounds of a head, and how strictly its lines must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Bytes of a head, its empty line included; no more than 65,535 count.
@@ -16,10 +16,13 @@ pub struct HeadLimits {
     pub fields: usize,
     /// Bytes of a target.
     pub target: usize,
+    /// Whether LF alone ends a line of a head, too (RFC 9112 §2.2), for the sake of clients that are older than they
+    /// should be. It never does in a chunked body.
+    pub bare_lf: bool,
 }
 
 impl Default for HeadLimits {
-    /// 16 KiB, 100 fields, a target of 8 KiB.
+    /// 16 KiB, 100 fields, a target of 8 KiB; lines end with CR LF.
     fn default() -> Self {
         Self::new()
     }
@@ -27,7 +30,7 @@ impl Default for HeadLimits {
 
 impl HeadLimits {
     const fn new() -> Self {
-        Self { bytes: 16 * 1024, fields: 100, target: 8 * 1024 }
+        Self { bytes: 16 * 1024, fields: 100, target: 8 * 1024, bare_lf: false }
     }
 
     /// Bytes of a head: its places are noted as 16-bit numbers.
@@ -102,7 +105,7 @@ impl RequestHead {
     /// # Errors
     /// What is wrong with it, as soon as that is certain.
     pub fn parse(&mut self, input: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HttpError> {
-        let before = empty_lines(input);
+        let before = empty_lines(input, limits);
         let head = &input[before..];
         let stop = match self.read(head, limits) {
             Ok(length) => return Ok(Some(before + length)),
@@ -282,12 +285,16 @@ fn not_our_version(lines: &mut Lines<'_>) -> Stop {
     lines.line_end(HttpError::RequestLine).err().unwrap_or(HttpError::Version.into())
 }
 
-/// The length of the empty lines at the front.
+/// The length of the empty lines at the front, the beginning of one included.
 #[inline]
-fn empty_lines(input: &[u8]) -> usize {
+fn empty_lines(input: &[u8], limits: &HeadLimits) -> usize {
     let mut length = 0;
-    while input[length..].starts_with(b"\r\n") {
-        length += 2;
+    loop {
+        length += match &input[length..] {
+            [b'\r', b'\n', ..] => 2,
+            [b'\n', ..] if limits.bare_lf => 1,
+            [b'\r'] => 1,
+            _ => return length,
+        }
     }
-    length
 }

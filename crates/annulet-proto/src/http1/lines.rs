@@ -26,13 +26,15 @@ impl From<HttpError> for Stop {
 pub(super) struct Lines<'a> {
     pub(super) input: &'a [u8],
     pub(super) place: usize,
+    /// Whether LF alone ends a line.
+    bare_lf: bool,
 }
 
 impl<'a> Lines<'a> {
     /// As much of `input` as a head may have.
     #[inline]
     pub(super) fn new(input: &'a [u8], limits: &HeadLimits) -> Self {
-        Self { input: &input[..input.len().min(limits.bytes_max())], place: 0 }
+        Self { input: &input[..input.len().min(limits.bytes_max())], place: 0, bare_lf: limits.bare_lf }
     }
 
     /// What was not read yet.
@@ -70,11 +72,18 @@ impl<'a> Lines<'a> {
     #[inline]
     pub(super) fn line_end(&mut self, otherwise: HttpError) -> Result<(), Stop> {
         let rest = self.rest();
-        if !rest.starts_with(b"\r\n") {
-            return Err(not_a_line_end(rest, otherwise));
-        }
-        self.place += 2;
+        self.place += if rest.starts_with(b"\r\n") { 2 } else { self.unusual_line_end(rest, otherwise)? };
         Ok(())
+    }
+
+    #[cold]
+    fn unusual_line_end(&self, rest: &[u8], otherwise: HttpError) -> Result<usize, Stop> {
+        match rest {
+            [] | [b'\r'] => Err(Stop::More),
+            [b'\n', ..] if self.bare_lf => Ok(1),
+            [b'\r' | b'\n', ..] => Err(HttpError::LineEnd.into()),
+            _ => Err(otherwise.into()),
+        }
     }
 
     /// Passes over all field lines and the empty line behind them. `fields` are their places behind the first line.
@@ -138,14 +147,5 @@ impl<'a> Lines<'a> {
             }
             return Ok(end);
         }
-    }
-}
-
-#[cold]
-fn not_a_line_end(rest: &[u8], otherwise: HttpError) -> Stop {
-    match rest {
-        [] | [b'\r'] => Stop::More,
-        [b'\r' | b'\n', ..] => HttpError::LineEnd.into(),
-        _ => otherwise.into(),
     }
 }

@@ -176,6 +176,52 @@ fn limits_are_found_before_a_head_is_complete() {
 }
 
 #[test]
+fn a_bare_lf_ends_a_line_of_a_head_where_that_is_allowed_and_nowhere_else() {
+    let lenient = HeadLimits { bare_lf: true, ..HeadLimits::default() };
+    let parse = |input: &str, limits: &HeadLimits| {
+        let mut head = RequestHead::new();
+        head.parse(input.as_bytes(), limits).map(|length| (head, length))
+    };
+    for input in [
+        "GET /a HTTP/1.1\nHost: b\nX: \ty \n\n",
+        "GET /a HTTP/1.1\r\nHost: b\nX:y\r\n\n",
+        "GET /a HTTP/1.1\nHost: b\r\nX: y\n\r\n",
+        "\nGET /a HTTP/1.1\nHost: b\nX: y\n\n",
+        "\r\nGET /a HTTP/1.1\nHost: b\nX: y\n\n",
+    ] {
+        assert!(parse(input, &HeadLimits::default()).is_err(), "{input:?}");
+        let (head, length) = parse(&format!("{input}\n"), &lenient).expect("valid");
+        assert_eq!(length, Some(input.len()));
+        assert_eq!(
+            (head.path(), head.host(), head.field("x")),
+            ("/a", Some("b"), Some(&b"y"[..])),
+            "{input:?}"
+        );
+        for end in 0..input.len() {
+            assert_eq!(parse(&input[..end], &lenient).map(|found| found.1), Ok(None), "{:?}", &input[..end]);
+        }
+    }
+    for input in [
+        "GET /a\nHost: b\n\n",
+        "GET /a HTTP/1.1\rHost: b\n\n",
+        "GET /a HTTP/1.1\r\r\nHost: b\n\n",
+        "GET /a HTTP/1.1\nHost: b\nX: \0\n\n",
+        "GET /a HTTP/1.1\nHost: b\n X: y\n\n",
+    ] {
+        assert!(parse(input, &lenient).is_err(), "{input:?}");
+    }
+    // What was read leniently is not known to whoever is strict.
+    let mut head = RequestHead::new();
+    let input = b"GET / HTTP/1.1\nHost: b\n\n";
+    assert_eq!(head.parse(input, &lenient), Ok(Some(input.len())));
+    assert_eq!(head.parse(input, &HeadLimits::default()), Err(HttpError::LineEnd));
+    let mut head = ResponseHead::new();
+    let input = b"HTTP/1.1 204\nX: y\n\n";
+    assert_eq!(head.parse(input, &lenient, Answers::Other), Ok(Some(input.len())));
+    assert_eq!(head.parse(input, &HeadLimits::default(), Answers::Other), Err(HttpError::LineEnd));
+}
+
+#[test]
 fn connections_stay_or_close() {
     let keeps = |version: &str, connection: &str| {
         head(&format!("GET / HTTP/{version}\r\nHost: a\r\nConnection: {connection}\r\n\r\n")).keeps_alive()
