@@ -13,15 +13,18 @@ const EXTENSIONS_MAX: u32 = 16 * 1024;
 const TRAILERS_MAX: usize = 8 * 1024;
 
 /// Fields that frame, route or authorise a message: they come too late here (RFC 9110 §6.5.1).
-const FORBIDDEN: [&[u8]; 12] = [
+const FORBIDDEN: [&[u8]; 15] = [
     b"authorization",
     b"connection",
     b"content-encoding",
     b"content-length",
     b"content-range",
     b"content-type",
+    b"cookie",
     b"expect",
     b"host",
+    b"proxy-authorization",
+    b"set-cookie",
     b"te",
     b"trailer",
     b"transfer-encoding",

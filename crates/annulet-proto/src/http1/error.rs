@@ -35,7 +35,7 @@ pub enum HttpError {
     /// None in HTTP/1.1, several, or one that names no host.
     #[error("missing, repeated or malformed Host")]
     Host,
-    /// Not one decimal number that fits 64 bits.
+    /// Not one decimal number that fits 64 bits, or not written in the one usual way.
     #[error("malformed or repeated Content-Length")]
     ContentLength,
     /// Not a list that ends with chunked, or in HTTP/1.0.
@@ -47,6 +47,9 @@ pub enum HttpError {
     /// Content-Length and Transfer-Encoding contradict each other.
     #[error("both Content-Length and Transfer-Encoding")]
     TwoLengths,
+    /// Several of a field that can be there once.
+    #[error("repeated Content-Type")]
+    ContentType,
     /// An expectation other than `100-continue`.
     #[error("expectation not supported")]
     Expectation,

@@ -7,6 +7,9 @@ use super::lines::{Lines, Stop};
 use super::meaning::Meaning;
 use super::target::{self, TargetForm};
 
+/// Bytes of a method: those that are registered have 17 at most.
+const METHOD_MAX: usize = 64;
+
 /// Bounds of a head, and how strictly its lines must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
@@ -98,14 +101,19 @@ impl RequestHead {
     }
 
     /// Reads the head that `input` begins with, and returns how many bytes it took; `None` when it does not end within
-    /// `input`. Empty lines before it are skipped (RFC 9112 §2.2).
+    /// `input`. An empty line before it is skipped (RFC 9112 §2.2).
     ///
     /// Looks at everything anew each time: call it again only when another line has arrived.
     ///
     /// # Errors
     /// What is wrong with it, as soon as that is certain.
     pub fn parse(&mut self, input: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HttpError> {
-        let before = empty_lines(input, limits);
+        let before = match input {
+            [b'\r', b'\n', ..] => 2,
+            [b'\n', ..] if limits.bare_lf => 1,
+            [b'\r'] => 1,
+            _ => 0,
+        };
         let head = &input[before..];
         let stop = match self.read(head, limits) {
             Ok(length) => return Ok(Some(before + length)),
@@ -146,17 +154,18 @@ impl RequestHead {
         }
         if !(is_line_known && are_fields_known) {
             self.limits = *limits;
-            if self.meaning.host.is_none() && self.version == Version::Http11 {
-                return Err(HttpError::Host.into());
-            }
+            self.meaning.request(self.version)?;
             self.body = self.meaning.request_body(self.version)?;
-            self.meaning.expectation()?;
         }
         Ok(lines.place)
     }
 
     fn read_line(&mut self, lines: &mut Lines<'_>, limits: &HeadLimits) -> Result<(), Stop> {
-        let method = lines.token(b' ', HttpError::RequestLine)?;
+        let method = lines.token(b' ', HttpError::RequestLine);
+        if *method.as_ref().unwrap_or(&lines.input.len()) > METHOD_MAX {
+            return Err(HttpError::RequestLine.into());
+        }
+        let method = method?;
         let target = target::read(lines, limits.target)?;
         self.version = version(lines)?;
         (self.form, self.path) = target::examine(&lines.input[..target.end], method)?;
@@ -283,18 +292,4 @@ fn not_our_version(lines: &mut Lines<'_>) -> Stop {
     }
     lines.place += 8;
     lines.line_end(HttpError::RequestLine).err().unwrap_or(HttpError::Version.into())
-}
-
-/// The length of the empty lines at the front, the beginning of one included.
-#[inline]
-fn empty_lines(input: &[u8], limits: &HeadLimits) -> usize {
-    let mut length = 0;
-    loop {
-        length += match &input[length..] {
-            [b'\r', b'\n', ..] => 2,
-            [b'\n', ..] if limits.bare_lf => 1,
-            [b'\r'] => 1,
-            _ => return length,
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use super::error::HttpError;
 use super::field::{Field, Span, TOKEN, is_value_byte};
 use super::head::HeadLimits;
-use super::meaning::Meaning;
+use super::meaning::{FieldLine, Meaning};
 use super::scan;
 
 /// Why reading ends before the head does.
@@ -106,16 +106,16 @@ impl<'a> Lines<'a> {
             if name.is_empty() {
                 return Err(HttpError::Field.into());
             }
-            let spaces = scan::spaces(behind);
-            let start = line + length + 1 + spaces;
+            let behind_colon = line + length + 1;
+            let start = behind_colon + scan::spaces(behind);
             self.place = start;
             let end = self.value(HttpError::Field)?;
-            let value = scan::without_spaces_behind(&self.input[start..end]);
             if fields.len() == fields_max {
                 return Err(HttpError::TooManyFields.into());
             }
+            let value = scan::without_spaces_behind(&self.input[start..end]);
             let place = Span::new(start - before, value.len());
-            meaning.take(name, value, place)?;
+            meaning.take(&FieldLine { name, raw: &self.input[behind_colon..end], value, place })?;
             fields.push(Field { name: Span::new(line - before, length), value: place });
         }
     }

@@ -18,6 +18,18 @@ pub(super) struct Meaning {
     pub(super) has_upgrade: bool,
     pub(super) expects_continue: bool,
     expects_other: bool,
+    /// How many Content-Type fields there are.
+    types: u8,
+}
+
+/// A field line as it is read.
+pub(super) struct FieldLine<'a> {
+    pub(super) name: &'a [u8],
+    /// All that is behind the colon.
+    pub(super) raw: &'a [u8],
+    /// The same without the white space around it, and where that is.
+    pub(super) value: &'a [u8],
+    pub(super) place: Span,
 }
 
 /// The transfer codings so far.
@@ -43,26 +55,30 @@ impl Meaning {
             has_upgrade: false,
             expects_continue: false,
             expects_other: false,
+            types: 0,
         }
     }
 
     /// Takes note of a field, if it is one of those that say something about the message.
     #[inline]
-    pub(super) fn take(&mut self, name: &[u8], value: &[u8], place: Span) -> Result<(), HttpError> {
+    pub(super) fn take(&mut self, line: &FieldLine<'_>) -> Result<(), HttpError> {
         // Most fields are ruled out by their length and first letter.
-        match (name.len(), name[0] | 0x20) {
-            (4, b'h') if is(name, b"host") => self.host(value, place),
-            (6, b'e') | (7, b'u') | (10 | 14, b'c') | (17, b't') => self.take_rarer(name, value),
+        match (line.name.len(), line.name[0] | 0x20) {
+            (4, b'h') if is(line.name, b"host") => self.host(line.value, line.place),
+            (6, b'e') | (7, b'u') | (10 | 12 | 14, b'c') | (17, b't') => self.take_rarer(line),
             _ => Ok(()),
         }
     }
 
     #[inline(never)]
-    fn take_rarer(&mut self, name: &[u8], value: &[u8]) -> Result<(), HttpError> {
+    fn take_rarer(&mut self, line: &FieldLine<'_>) -> Result<(), HttpError> {
+        let FieldLine { name, raw, value, .. } = *line;
         if is(name, b"connection") {
             self.connection(value);
+        } else if is(name, b"content-type") {
+            self.types = self.types.saturating_add(1);
         } else if is(name, b"content-length") {
-            let length = decimal(value).filter(|_| self.length.is_none());
+            let length = decimal(raw.strip_prefix(b" ").unwrap_or(raw)).filter(|_| self.length.is_none());
             self.length = Some(length.ok_or(HttpError::ContentLength)?);
         } else if is(name, b"transfer-encoding") {
             self.transfer_encoding(value)?;
@@ -72,6 +88,10 @@ impl Meaning {
             let is_known = value.eq_ignore_ascii_case(b"100-continue");
             self.expects_continue |= is_known;
             self.expects_other |= !is_known;
+        } else if is_but_for_underscores(name, b"content-length") {
+            return Err(HttpError::ContentLength);
+        } else if is_but_for_underscores(name, b"transfer-encoding") {
+            return Err(HttpError::TransferEncoding);
         }
         Ok(())
     }
@@ -111,8 +131,14 @@ impl Meaning {
         Ok(())
     }
 
-    /// Whether what the sender expects is known.
-    pub(super) fn expectation(&self) -> Result<(), HttpError> {
+    /// Whether the fields are those of a request that can be answered.
+    pub(super) fn request(&self, version: Version) -> Result<(), HttpError> {
+        if self.host.is_none() && version == Version::Http11 {
+            return Err(HttpError::Host);
+        }
+        if self.types > 1 {
+            return Err(HttpError::ContentType);
+        }
         if self.expects_other { Err(HttpError::Expectation) } else { Ok(()) }
     }
 
@@ -154,9 +180,18 @@ fn is<const LENGTH: usize>(name: &[u8], ours: &[u8; LENGTH]) -> bool {
     name.as_array::<LENGTH>().is_some_and(|name| name.map(|byte| byte | 0x20) == *ours)
 }
 
-/// A decimal number and nothing else (RFC 9110 §8.6).
+/// Whether a name is this one with underscores instead of hyphens: gateways that make variables of fields do not tell the
+/// two apart.
+#[cold]
+fn is_but_for_underscores(name: &[u8], ours: &[u8]) -> bool {
+    let is_like =
+        |(byte, ours): (&u8, &u8)| byte.eq_ignore_ascii_case(ours) || (*byte, *ours) == (b'_', b'-');
+    name.len() == ours.len() && name.iter().zip(ours).all(is_like)
+}
+
+/// A decimal number and nothing else (RFC 9110 §8.6), not even a zero in front that may make it octal.
 fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
+    if matches!(digits, [] | [b'0', _, ..]) {
         return None;
     }
     digits.iter().try_fold(0_u64, |number, digit| {

@@ -1,5 +1,6 @@
 //! Request targets (RFC 9112 §3.2) and hosts.
 
+use std::net::Ipv6Addr;
 use std::ops::Range;
 
 use super::error::HttpError;
@@ -47,7 +48,7 @@ pub(super) fn examine(line: &[u8], method: usize) -> Result<(TargetForm, Span), 
         [b'/', ..] if method != b"CONNECT" => (TargetForm::Origin, 0),
         _ => other_than_origin(method, target)?,
     };
-    let path = target[before..].iter().position(|byte| *byte == b'?').unwrap_or(target.len() - before);
+    let path = path_length(&target[before..]).ok_or(HttpError::Target)?;
     Ok((form, Span::new(method.len() + 1 + before, path)))
 }
 
@@ -55,9 +56,8 @@ pub(super) fn examine(line: &[u8], method: usize) -> Result<(TargetForm, Span), 
 #[cold]
 fn other_than_origin(method: &[u8], target: &[u8]) -> Result<(TargetForm, usize), HttpError> {
     if method == b"CONNECT" {
-        let port = target.iter().rposition(|byte| *byte == b':').map(|colon| &target[colon + 1..]);
-        let has_port = port.is_some_and(|port| !port.is_empty());
-        return (has_port && is_host(target)).then_some((TargetForm::Authority, 0)).ok_or(HttpError::Target);
+        let has_port = matches!(host_and_port(target), Some((_, Some([_, ..]))));
+        return has_port.then_some((TargetForm::Authority, 0)).ok_or(HttpError::Target);
     }
     if target == b"*" && method == b"OPTIONS" {
         return Ok((TargetForm::Asterisk, 0));
@@ -75,36 +75,73 @@ fn other_than_origin(method: &[u8], target: &[u8]) -> Result<(TargetForm, usize)
 /// `[ ] ^ { | }` and the grave accent. No fragment, no quotes, no backslash, nothing beyond ASCII.
 static TARGET: Kind = kind!(b'!' | b'$'..=b';' | b'=' | b'?'..=b'[' | b']'..=b'~');
 
-/// Whether this is a host with an optional port (RFC 9110 §7.2), and neither empty nor with a user in front.
+/// What paths are made of, besides escapes. Browsers escape a grave accent here.
+static PATH: Kind = kind!(b'!' | b'$' | b'&'..=b';' | b'=' | b'@'..=b'[' | b']'..=b'_' | b'a'..=b'~');
+
+/// How long the path at the front of path and query is.
 #[inline]
-pub(super) fn is_host(host: &[u8]) -> bool {
-    let name = scan::length_of(&HOST, host);
-    match &host[name..] {
-        [] => name > 0,
-        [b':', port @ ..] => name > 0 && is_port(port),
-        [b'[', ..] if name == 0 => is_address(host),
-        _ => false,
+fn path_length(target: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    loop {
+        length += scan::length_of(&PATH, &target[length..]);
+        match &target[length..] {
+            [] | [b'?', ..] => return Some(length),
+            [b'%', high, low, ..] if is_escape(*high, *low) => length += 3,
+            _ => return None,
+        }
     }
 }
 
-/// Whether this is an address in brackets, with an optional port.
+/// Whether these are the digits of a byte that a path may have: NUL and line ends are there for the sake of somebody who
+/// takes them for the end.
+fn is_escape(high: u8, low: u8) -> bool {
+    let ends = (high, low.to_ascii_lowercase());
+    high.is_ascii_hexdigit() && low.is_ascii_hexdigit() && !matches!(ends, (b'0', b'0' | b'a' | b'd'))
+}
+
+/// Whether this is a host with an optional port (RFC 9110 §7.2), and neither empty nor with a user in front.
+#[inline]
+pub(super) fn is_host(host: &[u8]) -> bool {
+    host_and_port(host).is_some()
+}
+
+/// A host and what is behind its colon, if it has one.
+#[inline]
+fn host_and_port(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let length = match bytes {
+        [b'[', ..] => address_length(bytes)?,
+        _ => scan::length_of(&HOST, bytes),
+    };
+    let (host, port) = bytes.split_at(length);
+    match port {
+        _ if host.is_empty() => None,
+        [] => Some((host, None)),
+        [b':', port @ ..] => is_port(port).then_some((host, Some(port))),
+        _ => None,
+    }
+}
+
+/// The length of the address in brackets at the front. A zone means nothing to anybody but its sender (RFC 9844).
 #[cold]
-fn is_address(host: &[u8]) -> bool {
-    let Some(end) = host.iter().position(|byte| *byte == b']') else { return false };
-    let (address, port) = (&host[1..end], &host[end + 1..]);
-    let is_address = !address.is_empty()
-        && address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v' | b'V'));
-    is_address && (port.is_empty() || port[0] == b':' && is_port(&port[1..]))
+fn address_length(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.iter().position(|byte| *byte == b']')?;
+    let address = std::str::from_utf8(&bytes[1..end]).ok()?;
+    address.parse::<Ipv6Addr>().ok().map(|_| end + 1)
 }
 
-/// Digits, or nothing (RFC 3986 §3.2.3).
+/// A number of 16 bits, or nothing (RFC 3986 §3.2.3).
+#[inline]
 fn is_port(port: &[u8]) -> bool {
-    port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+    let number = port.iter().try_fold(0_u32, |number, digit| {
+        digit.is_ascii_digit().then(|| 10 * number + u32::from(digit - b'0'))
+    });
+    port.len() <= 5 && number.is_some_and(|number| number <= u32::from(u16::MAX))
 }
 
-/// What a registered name is made of (RFC 3986 §3.2.2).
+/// What names and IPv4 addresses are made of: what RFC 3986 §3.2.2 allows, but for escapes, which no client sends, and
+/// commas, which make a list of it.
 static HOST: Kind = kind!(
-    b'!' | b'$'..=b'.' | b'0'..=b'9' | b';' | b'=' | b'A'..=b'Z' | b'_' | b'a'..=b'z' | b'~'
+    b'!' | b'$' | b'&'..=b'+' | b'-' | b'.' | b'0'..=b'9' | b';' | b'=' | b'A'..=b'Z' | b'_' | b'a'..=b'z' | b'~'
 );
 
 #[cfg(test)]
@@ -130,6 +167,8 @@ mod tests {
         assert_eq!(form("GET", "HTTP://example.org:80?x"), Ok(TargetForm::Absolute));
         assert_eq!(form("OPTIONS", "*"), Ok(TargetForm::Asterisk));
         assert_eq!(form("CONNECT", "example.org:443"), Ok(TargetForm::Authority));
+        assert_eq!(form("CONNECT", "[::1]:443"), Ok(TargetForm::Authority));
+        assert_eq!(form("GET", "/%20%c3%a9%7F?%00`%"), Ok(TargetForm::Origin));
         for (method, target) in [
             ("GET", "*"),
             ("GET", "**"),
@@ -143,10 +182,27 @@ mod tests {
             ("GET", "/a#b"),
             ("GET", "/a\\b"),
             ("GET", "/caf\u{e9}"),
+            ("GET", "/a`b"),
+            ("GET", "/a%"),
+            ("GET", "/a%2?b"),
+            ("GET", "/a%g0"),
+            ("GET", "/a%00"),
+            ("GET", "/a%0D%0aX:y"),
+            ("GET", "http://example.org/%00"),
+            ("GET", "http://example.org:65536/"),
+            ("GET", "http://example%2eorg/"),
+            ("GET", "http://a,b/"),
+            ("GET", "http://[::1%25lo]/"),
             ("GET", "/a\u{7f}"),
             ("CONNECT", "/"),
             ("CONNECT", "example.org"),
             ("CONNECT", "example.org:"),
+            ("CONNECT", "[::1]"),
+            ("CONNECT", "[::1]:"),
+            ("CONNECT", "a:b:80"),
+            ("CONNECT", "user@example.org:80"),
+            ("CONNECT", "http://example.org:80"),
+            ("CONNECT", "*"),
         ] {
             assert_eq!(form(method, target), Err(HttpError::Target), "{method} {target}");
         }
@@ -162,12 +218,33 @@ mod tests {
             "127.0.0.1:65535",
             "[::1]",
             "[::1]:80",
-            "a_b%20",
+            "a:00080",
+            "a_b",
+            "[::ffff:127.0.0.1]",
         ] {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for host in [
-            "", ":80", "user@a", "a b", "a/b", "[::1", "[]", "[::1]80", "a:b", "a:80:90", "a:123456", "::1",
+            "",
+            ":80",
+            "user@a",
+            "a b",
+            "a/b",
+            "[::1",
+            "[]",
+            "[::1]80",
+            "a:b",
+            "a:80:90",
+            "a:123456",
+            "a:65536",
+            "a:+1",
+            "::1",
+            "a,b",
+            "a%20",
+            "[::1%25lo]",
+            "[v1.a]",
+            "[:::]",
+            "[1.2.3.4]",
             "a\u{e9}",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
