@@ -59,7 +59,9 @@ mod target;
 mod tests;
 
 pub use body::{BodyDecoder, BodyLength, BodyStep};
-pub use encode::{LAST_CHUNK, write_chunk_size, write_content_length, write_field, write_status_line};
+pub use encode::{
+    LAST_CHUNK, write_chunk_size, write_content_length, write_field, write_request_line, write_status_line,
+};
 pub use error::HttpError;
 pub use field::{Fields, is_token};
 pub use head::{HeadLimits, RequestHead, Version};

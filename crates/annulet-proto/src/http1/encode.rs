@@ -1,9 +1,23 @@
 //! Writing heads and chunks.
 
 use super::field::{is_token, is_value_byte};
+use super::target;
 
 /// The end of a chunked body without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Appends `GET / HTTP/1.1` and the line's end; false, with nothing appended, when the method is no token, or the target
+/// none that it may have: a space or a line end in either would begin something else.
+#[must_use]
+pub fn write_request_line(out: &mut Vec<u8>, method: &str, target: &str) -> bool {
+    if !target::is_valid(method.as_bytes(), target.as_bytes()) {
+        return false;
+    }
+    for piece in [method, " ", target, " HTTP/1.1\r\n"] {
+        out.extend_from_slice(piece.as_bytes());
+    }
+    true
+}
 
 /// Appends `HTTP/1.1 200 OK` and the line's end. The reason may be empty: nobody is to read it (RFC 9112 §4).
 ///

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::ops::Range;
 
 use super::error::HttpError;
-use super::field::Span;
+use super::field::{Span, is_token};
 use super::lines::{Lines, Stop};
 use super::scan::{self, Kind, kind};
 
@@ -40,16 +40,29 @@ pub(super) fn read(lines: &mut Lines<'_>, bytes_max: usize) -> Result<Range<usiz
     Ok(start..start + length)
 }
 
+/// Whether a request line can have this method and this target.
+pub(super) fn is_valid(method: &[u8], target: &[u8]) -> bool {
+    is_token(method)
+        && scan::length_of(&TARGET, target) == target.len()
+        && form_and_path(method, target).is_ok()
+}
+
 /// The form of the target in a request line, and where in the line its path is.
 #[inline]
 pub(super) fn examine(line: &[u8], method: usize) -> Result<(TargetForm, Span), HttpError> {
-    let (method, target) = (&line[..method], &line[method + 1..]);
+    let (form, path) = form_and_path(&line[..method], &line[method + 1..])?;
+    Ok((form, Span::new(method + 1 + path.start, path.len())))
+}
+
+/// The form of a target, and where in it the path is.
+#[inline]
+fn form_and_path(method: &[u8], target: &[u8]) -> Result<(TargetForm, Range<usize>), HttpError> {
     let (form, before) = match target {
         [b'/', ..] if method != b"CONNECT" => (TargetForm::Origin, 0),
         _ => other_than_origin(method, target)?,
     };
     let path = path_length(&target[before..]).ok_or(HttpError::Target)?;
-    Ok((form, Span::new(method.len() + 1 + before, path)))
+    Ok((form, before..before + path))
 }
 
 /// The form of a target that is no path, and how long what stands before its path is.

@@ -525,6 +525,36 @@ fn heads_and_chunks_are_written() {
     );
 }
 
+#[test]
+fn request_lines_are_written() {
+    let mut out = Vec::new();
+    for (method, target) in [("GET", "/a?b=%"), ("OPTIONS", "*"), ("CONNECT", "a:80"), ("X-y", "http://a?b")]
+    {
+        out.clear();
+        assert!(write_request_line(&mut out, method, target));
+        assert_eq!(out, format!("{method} {target} HTTP/1.1\r\n").as_bytes());
+        out.extend_from_slice(b"Host: a\r\n\r\n");
+        let head = head(std::str::from_utf8(&out).expect("text"));
+        assert_eq!((head.method(), head.target()), (method, target));
+    }
+    out.clear();
+    for (method, target) in [
+        ("", "/"),
+        ("GET", ""),
+        ("G T", "/"),
+        ("GET", "/a b"),
+        ("GET", "/ HTTP/1.1\r\nX: y"),
+        ("GET", "/\n"),
+        ("GET", "a"),
+        ("GET", "*"),
+        ("GET", "/\u{e9}"),
+        ("CONNECT", "/"),
+    ] {
+        assert!(!write_request_line(&mut out, method, target), "{method} {target}");
+    }
+    assert!(out.is_empty());
+}
+
 /// Cuts `input` at these places, in any order and number.
 fn cut<'a>(input: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
     let mut places: Vec<_> = places.iter().map(|place| place % (input.len() + 1)).collect();
