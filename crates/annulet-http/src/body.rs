@@ -163,6 +163,14 @@ impl Body {
         &self.exchange
     }
 
+    pub(crate) async fn draining(&self) {
+        poll_fn(|cx| self.exchange.poll_draining(cx)).await;
+    }
+
+    pub(crate) async fn client_gone(&self) {
+        poll_fn(|cx| self.exchange.poll_client_gone(self.number, cx)).await;
+    }
+
     /// A body in the place of this one, when that is taken.
     pub(crate) fn nothing(&self) -> Self {
         Self::new(self.exchange.clone(), self.number)

@@ -143,6 +143,19 @@ impl Exchange {
         state.number == number && state.connection.is_some()
     }
 
+    /// Ready when the server drains, or the connection was handed over.
+    pub(crate) fn poll_draining(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection().map_or(Poll::Ready(()), |connection| connection.poll_draining(cx))
+    }
+
+    /// Ready when the client has gone, or the request is answered.
+    pub(crate) fn poll_client_gone(&self, number: u32, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_current(number) {
+            return Poll::Ready(());
+        }
+        self.connection().map_or(Poll::Ready(()), |connection| connection.poll_peer_gone(cx))
+    }
+
     /// Hands the connection over, with the bytes that were received and not taken.
     pub(crate) fn take_connection(&self) -> Connection {
         let mut state = self.state();

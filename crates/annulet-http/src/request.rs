@@ -210,6 +210,23 @@ impl Request {
         self.body.exchange().peer_address()
     }
 
+    /// Waits until the client has ended or reset the connection, so that nobody waits for the answer any more. A client that
+    /// ends its side after the request and goes on reading counts as gone, too.
+    ///
+    /// # Cancel safety
+    /// Dropping it does nothing.
+    pub async fn client_gone(&self) {
+        self.body.client_gone().await;
+    }
+
+    /// Waits until the server drains: long answers are to come to an end.
+    ///
+    /// # Cancel safety
+    /// Dropping it does nothing.
+    pub async fn draining(&self) {
+        self.body.draining().await;
+    }
+
     /// True once the server drains: long answers are to come to an end.
     pub fn is_draining(&self) -> bool {
         self.body.exchange().is_draining()

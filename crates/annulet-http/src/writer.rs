@@ -101,6 +101,23 @@ impl BodyWriter {
         }
     }
 
+    /// Waits until the client has ended or reset the connection: nobody reads any more. Writing finds out later, when the
+    /// kernel does.
+    ///
+    /// # Cancel safety
+    /// Dropping it does nothing.
+    pub async fn client_gone(&self) {
+        poll_fn(|cx| self.exchange.poll_client_gone(self.number, cx)).await;
+    }
+
+    /// Waits until the server drains: the body is to come to an end.
+    ///
+    /// # Cancel safety
+    /// Dropping it does nothing.
+    pub async fn draining(&self) {
+        poll_fn(|cx| self.exchange.poll_draining(cx)).await;
+    }
+
     /// True once the server drains: the body is to come to an end.
     pub fn is_draining(&self) -> bool {
         self.exchange.is_draining()

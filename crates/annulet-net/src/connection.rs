@@ -296,13 +296,24 @@ impl Connection {
         self.stream.abort(Error::Aborted);
     }
 
+    /// Ready when the peer has ended its side, or the connection is broken, though what arrived before may be unread. Not
+    /// noticed while receiving stops because too much is unread. For one task at a time, which does not receive meanwhile.
+    pub fn poll_peer_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_peer_gone(cx)
+    }
+
     /// Waits until the server drains: finish what is in hand, say farewell, return. `recv` yields `None` once everything
     /// received has been delivered.
     ///
     /// # Cancel safety
     /// Dropping it does nothing.
     pub async fn draining(&self) {
-        poll_fn(|cx| self.stream.group.poll_draining(self.stream.number, cx)).await;
+        poll_fn(|cx| self.poll_draining(cx)).await;
+    }
+
+    /// [`draining`](Self::draining) for code that polls by hand.
+    pub fn poll_draining(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.group.poll_draining(self.stream.number, cx)
     }
 
     /// True once the server drains.

@@ -217,7 +217,7 @@ impl Stream {
     }
 
     fn wake_reader(state: &mut State) {
-        if state.flags.take(Flag::READER_WAITING)
+        if state.flags.take(Flag::INPUT_AWAITED)
             && let Some(waker) = &state.reader
         {
             waker.wake_by_ref();

@@ -26,6 +26,10 @@ impl Flag {
     pub(super) const RESET_ON_CLOSE: Self = Self(1 << 7);
     /// A writer has staged the beginning of what it was given, and not yet the rest.
     pub(super) const HALF_WRITTEN: Self = Self(1 << 8);
+    /// The reader's waker is to be called at the peer's end; it does not wait for bytes, and no clock runs.
+    pub(super) const END_AWAITED: Self = Self(1 << 9);
+    /// Somebody waits for input, or for its end.
+    pub(super) const INPUT_AWAITED: Self = Self(Self::READER_WAITING.0 | Self::END_AWAITED.0);
     /// Nothing more comes, or only what the kernel still has.
     pub(super) const INPUT_OVER: Self = Self(Self::ENDED.0 | Self::DRAINING.0);
 }

@@ -51,6 +51,17 @@ impl Stream {
         Some(chunk)
     }
 
+    /// Ready when the peer has ended or the connection is broken. What arrived before may be unread.
+    pub(crate) fn poll_peer_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = state_of(self);
+        if state.trouble.is_some() || state.flags.is(Flag::ENDED) {
+            return Poll::Ready(());
+        }
+        Self::replace_reader(&mut state, cx);
+        state.flags.set(Flag::END_AWAITED);
+        Poll::Pending
+    }
+
     /// The reader has given up its wait: the clocks stand still until it waits again.
     #[cold]
     pub(crate) fn stop_waiting(&self) {
