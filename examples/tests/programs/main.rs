@@ -3,6 +3,7 @@
 //! The programs are those that `cargo test` builds beside this one. To run this test alone, build them first:
 //! `cargo build -p annulet-examples --examples`.
 
+mod http;
 mod program;
 mod servers;
 mod standalone;
@@ -11,12 +12,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Which examples the tests of this target start.
-const TESTED: [&str; 14] = [
+const TESTED: [&str; 20] = [
     "client",
     "command",
     "echo",
     "graceful_shutdown",
+    "http_chat",
+    "http_events",
+    "http_graceful_shutdown",
     "http_hello",
+    "http_long_polling",
+    "http_router",
+    "http_streaming",
     "length_prefixed",
     "lines",
     "per_reactor_state",

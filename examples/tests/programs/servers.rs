@@ -78,19 +78,6 @@ fn command_answers_as_its_first_lines_say() {
 }
 
 #[test]
-fn http_hello_answers_pipelined_requests() {
-    Manners {
-        request: "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        answer: concat!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!",
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!",
-        ),
-        ..Default::default()
-    }
-    .check("http_hello");
-}
-
-#[test]
 fn spawn_blocking_counts_primes() {
     Manners { request: "100\nmany\n10\n", answer: "25\nThat is no number.\n4\n", ..Default::default() }
         .check("spawn_blocking");
