@@ -161,10 +161,12 @@ impl Exchange {
         let mut state = self.state();
         let input = state.input.take();
         let mut connection = state.connection.take().expect("handed over once");
-        state.number = state.number.wrapping_add(1);
+        state.end();
         if let Some(input) = input {
             connection.unread(input);
         }
+        // Keep-alive was HTTP's.
+        connection.allow_idling();
         connection
     }
 
@@ -210,7 +212,8 @@ impl Exchange {
     fn no_more_heads(state: &State, end: Result<(), Error>) -> Next {
         match end {
             Ok(()) => Next::End,
-            Err(Error::Timeout(_)) if state.partial.is_empty() => Next::End,
+            // Nobody waits for anything.
+            Err(Error::Timeout(_) | Error::Reset) if state.partial.is_empty() => Next::End,
             Err(Error::Timeout(_)) => Next::TooSlow,
             Err(error) => Next::Failed(error),
         }

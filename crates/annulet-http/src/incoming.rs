@@ -119,7 +119,7 @@ impl Incoming {
     }
 
     fn cut(&mut self, input: &mut Option<Chunk>) -> Result<Option<Chunk>, BodyError> {
-        let Some(chunk) = input else { return Ok(None) };
+        let Some(chunk) = input.as_mut().filter(|_| !self.is_ended) else { return Ok(None) };
         let mut gathered = Vec::new();
         while !chunk.is_empty() {
             match self.decode(chunk)? {

@@ -349,6 +349,11 @@ impl Connection {
         self.stream.message_ended();
     }
 
+    /// Turns the idle clock of this connection off: what goes on over it from here may be silent for as long as it likes.
+    pub fn allow_idling(&self) {
+        self.stream.allow_idling();
+    }
+
     /// Its number: unique in the process, rising.
     pub fn number(&self) -> u64 {
         self.stream.number

@@ -115,6 +115,11 @@ impl Stream {
         }
     }
 
+    /// Turns the idle clock off.
+    pub(crate) fn allow_idling(&self) {
+        self.state.borrow_mut().flags.set(Flag::MAY_IDLE);
+    }
+
     /// The next deadline, and the clock it belongs to.
     fn deadline(&self, state: &State) -> Option<(Instant, Clock)> {
         let clocks = &self.group.clocks;
@@ -135,6 +140,7 @@ impl Stream {
         let read = match state.life {
             Life::Open if state.flags.is(Flag::READER_WAITING) => match state.phase {
                 Phase::Setup => at(timing.since, clocks.setup, Clock::Setup),
+                Phase::BetweenMessages if state.flags.is(Flag::MAY_IDLE) => None,
                 Phase::BetweenMessages => at(timing.since, clocks.idle, Clock::Idle),
                 Phase::WithinMessage => earlier(
                     at(timing.since, clocks.inactivity, Clock::Inactivity),

@@ -28,6 +28,8 @@ impl Flag {
     pub(super) const HALF_WRITTEN: Self = Self(1 << 8);
     /// The reader's waker is to be called at the peer's end; it does not wait for bytes, and no clock runs.
     pub(super) const END_AWAITED: Self = Self(1 << 9);
+    /// The connection may be idle for ever.
+    pub(super) const MAY_IDLE: Self = Self(1 << 10);
     /// Somebody waits for input, or for its end.
     pub(super) const INPUT_AWAITED: Self = Self(Self::READER_WAITING.0 | Self::END_AWAITED.0);
     /// Nothing more comes, or only what the kernel still has.
