@@ -145,10 +145,11 @@ fn address_length(bytes: &[u8]) -> Option<usize> {
 /// A number of 16 bits, or nothing (RFC 3986 §3.2.3).
 #[inline]
 fn is_port(port: &[u8]) -> bool {
-    let number = port.iter().try_fold(0_u32, |number, digit| {
-        digit.is_ascii_digit().then(|| 10 * number + u32::from(digit - b'0'))
+    let number = port.iter().try_fold(0_u16, |number, digit| {
+        let value = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(value)
     });
-    port.len() <= 5 && number.is_some_and(|number| number <= u32::from(u16::MAX))
+    port.len() <= 5 && number.is_some()
 }
 
 /// What names and IPv4 addresses are made of: what RFC 3986 §3.2.2 allows, but for escapes, which no client sends, and
@@ -250,6 +251,7 @@ mod tests {
             "a:80:90",
             "a:123456",
             "a:65536",
+            "a:99999999999999999999",
             "a:+1",
             "::1",
             "a,b",
