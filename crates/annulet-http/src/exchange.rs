@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use annulet_driver::Chunk;
 use annulet_net::{Address, Connection, Error};
-use annulet_proto::http1::{BodyLength, HttpError};
+use annulet_proto::http1::{BodyLength, HttpError, RequestHead};
 
 use crate::body::BodyError;
 use crate::incoming::Incoming;
@@ -203,19 +203,27 @@ impl Exchange {
                     state.input = Some(chunk);
                     state.input_is_used = false;
                 }
-                end => return Poll::Ready(Self::no_more_heads(state, end.map(|_| ()))),
+                end => return Poll::Ready(self.no_more_heads(state, end.map(|_| ()))),
             }
         }
     }
 
     #[cold]
-    fn no_more_heads(state: &State, end: Result<(), Error>) -> Next {
+    fn no_more_heads(&self, state: &State, end: Result<(), Error>) -> Next {
         match end {
-            Ok(()) => Next::End,
+            Ok(()) => self.last_of_head(state),
             // Nobody waits for anything.
             Err(Error::Timeout(_) | Error::Reset) if state.partial.is_empty() => Next::End,
             Err(Error::Timeout(_)) => Next::TooSlow,
             Err(error) => Next::Failed(error),
+        }
+    }
+
+    /// What comes of a head that was given up: nothing, unless it is wrong as far as it goes.
+    fn last_of_head(&self, state: &State) -> Next {
+        match RequestHead::new().parse(&state.partial, &self.shared.settings.head) {
+            Err(error) => Next::Refused(error),
+            Ok(_) => Next::End,
         }
     }
 

@@ -132,6 +132,10 @@ impl Incoming {
                 BodyStep::Data { skip, length } => {
                     gathered.extend_from_slice(&chunk[skip..skip + length]);
                     chunk.advance(skip + length);
+                    // What is wrong behind it is not looked at: the first mistake counts, however bytes arrive.
+                    if self.received + gathered.len() as u64 > self.max {
+                        return Err(BodyError::TooLarge);
+                    }
                 }
                 BodyStep::More { skip } => chunk.advance(skip),
                 BodyStep::End { skip } => {
