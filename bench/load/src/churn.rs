@@ -52,7 +52,7 @@ pub(crate) fn run(
         }
         for at in 0..ready {
             let index = client.poll.token(at);
-            if !step(&mut client, index, options.size, &mut lives[index]) {
+            if !step(&mut client, index, &mut lives[index]) {
                 continue;
             }
             if phase == Phase::Open {
@@ -79,12 +79,12 @@ fn open(client: &mut Client, options: &Options, index: usize, number: u64) -> io
         _ => None,
     };
     client.open(index, options.server, source)?;
-    client.send_more(index, options.size);
+    client.send_message(index);
     Ok(())
 }
 
 /// Takes a connection as far as it goes now; whether it is over.
-fn step(client: &mut Client, index: usize, size: u64, life: &mut Life) -> bool {
+fn step(client: &mut Client, index: usize, life: &mut Life) -> bool {
     let received = client.exchange(index);
     let Some(conn) = client.conn(index) else {
         return true; // failed, and counted
@@ -103,7 +103,7 @@ fn step(client: &mut Client, index: usize, size: u64, life: &mut Life) -> bool {
     }
     life.exchanges_left -= 1;
     if life.exchanges_left > 0 {
-        client.send_more(index, size);
+        client.send_message(index);
     } else if let Err(error) = conn.shut_down_write() {
         client.fail(index, &format!("shutdown: {error}"));
         return true;

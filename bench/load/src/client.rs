@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::conn::{Conn, Received};
-use crate::pattern::Pattern;
 use crate::poll::{Poll, Waiting};
 use crate::report::Tally;
+use crate::traffic::{Message, Traffic};
 
 /// Longest wait in one go; modes look at their deadlines at least this often.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     pub(crate) server: SocketAddr,
     pub(crate) server_pid: Option<u32>,
     pub(crate) connections: usize,
-    pub(crate) size: u64,
+    pub(crate) message: Message,
     pub(crate) warm_up: Duration,
     pub(crate) length: Duration,
     pub(crate) waiting: Waiting,
@@ -30,7 +30,7 @@ pub(crate) struct Options {
 pub(crate) struct Client {
     pub(crate) tally: Tally,
     pub(crate) poll: Poll,
-    pattern: Pattern,
+    traffic: Traffic,
     scratch: Vec<u8>,
     conns: Vec<Option<Conn>>,
 }
@@ -40,7 +40,7 @@ impl Client {
         Ok(Self {
             tally: Tally::new(),
             poll: Poll::new(options.waiting)?,
-            pattern: Pattern::new(),
+            traffic: Traffic::new(options.message, options.server),
             scratch: vec![0; 64 * 1024],
             conns: Vec::new(),
         })
@@ -68,7 +68,11 @@ impl Client {
         server: SocketAddr,
         source: Option<SocketAddr>,
     ) -> io::Result<()> {
-        let conn = Conn::start(server, source)?;
+        let beginning = match &self.traffic {
+            Traffic::Echo { .. } => (0, 0),
+            Traffic::Http { requests, .. } => requests.beginning(index),
+        };
+        let conn = Conn::start(server, source, beginning)?;
         self.poll.add(conn.fd(), index)?;
         if index == self.conns.len() {
             self.conns.push(Some(conn));
@@ -108,7 +112,21 @@ impl Client {
     pub(crate) fn send_more(&mut self, index: usize, bytes: u64) {
         let Some(conn) = self.conns[index].as_mut() else { return };
         conn.wanted += bytes;
-        if let Err(error) = conn.send(&self.pattern) {
+        let sent = conn.send(self.traffic.outgoing());
+        self.note_send(index, sent);
+    }
+
+    /// Lets a connection send a message more and sends what the socket takes.
+    #[inline]
+    pub(crate) fn send_message(&mut self, index: usize) {
+        let Some(conn) = self.conns[index].as_mut() else { return };
+        conn.want_message(&self.traffic);
+        let sent = conn.send(self.traffic.outgoing());
+        self.note_send(index, sent);
+    }
+
+    fn note_send(&mut self, index: usize, sent: io::Result<()>) {
+        if let Err(error) = sent {
             self.fail(index, &format!("send: {error}"));
         }
     }
@@ -117,8 +135,8 @@ impl Client {
     #[inline]
     pub(crate) fn exchange(&mut self, index: usize) -> Received {
         let Some(conn) = self.conns[index].as_mut() else { return Received::default() };
-        let sent = if conn.sent < conn.wanted { conn.send(&self.pattern) } else { Ok(()) };
-        match sent.and_then(|()| conn.receive(&self.pattern, &mut self.scratch)) {
+        let sent = if conn.sent < conn.wanted { conn.send(self.traffic.outgoing()) } else { Ok(()) };
+        match sent.and_then(|()| conn.receive(&mut self.traffic, &mut self.scratch)) {
             Ok(received) => {
                 self.tally.wrong_bytes += received.wrong as u64;
                 received

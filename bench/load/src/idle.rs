@@ -18,13 +18,13 @@ pub(crate) fn run(options: &Options) -> io::Result<(bool, Map<String, Value>)> {
     let before = memory_of(pid);
     let mut client = Client::new(options)?;
     client.connect_all(options)?;
-    exchange_all(&mut client, options.size)?;
+    exchange_all(&mut client)?;
     let busy_before = memory_of(pid);
     let cpu_before = cpu::process_cpu(pid)?;
     std::thread::sleep(options.length);
     let held = cpu::process_cpu(pid)? - cpu_before;
     let after = memory_of(pid);
-    exchange_all(&mut client, options.size)?;
+    exchange_all(&mut client)?;
 
     let mut fields = client.tally.report(None, options.waiting);
     let mut put = |name: &str, value: Value| fields.insert(name.into(), value);
@@ -51,13 +51,13 @@ fn as_json(memory: Memory) -> Value {
 }
 
 /// One message on each connection, some hundred at a time.
-fn exchange_all(client: &mut Client, size: u64) -> io::Result<()> {
+fn exchange_all(client: &mut Client) -> io::Result<()> {
     const PORTION: usize = 256;
     for first in (0..client.len()).step_by(PORTION) {
         let last = client.len().min(first + PORTION);
         let mut pending = last - first;
         for index in first..last {
-            client.send_more(index, size);
+            client.send_message(index);
         }
         let mut deadline = Instant::now() + STALL;
         while pending > 0 && Instant::now() < deadline {

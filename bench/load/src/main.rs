@@ -11,7 +11,10 @@ mod pingpong;
 mod poll;
 mod rate;
 mod report;
+mod requests;
+mod responses;
 mod stream;
+mod traffic;
 mod window;
 
 use std::net::SocketAddr;
@@ -24,6 +27,10 @@ use serde_json::Value;
 
 use crate::client::Options;
 use crate::poll::Waiting;
+use crate::requests::Head;
+use crate::traffic::Message;
+
+const MODES: &str = "pingpong, rate, churn, stream, idle, http, http-pipelined, http-churn or http-idle";
 
 fn main() -> ExitCode {
     match run() {
@@ -38,7 +45,7 @@ fn main() -> ExitCode {
 
 fn run() -> std::io::Result<bool> {
     let mut args = Args::from_env();
-    let Some(mode) = args.word() else { usage("a mode, please: pingpong, rate, churn, stream or idle") };
+    let Some(mode) = args.word() else { usage(&format!("a mode, please: {MODES}")) };
     if let Some(cpu) = args.value::<usize>("--cpu") {
         affinity::pin_current_thread(cpu)?;
     }
@@ -46,17 +53,19 @@ fn run() -> std::io::Result<bool> {
         affinity::batch_current_thread()?;
     }
     let Some(server) = args.value::<SocketAddr>("--server") else { usage("--server ADDR, please") };
+    let size = args.value_or("--size", 100);
+    let message = if mode.starts_with("http") { requests(&mut args, &mode) } else { Message::Echo { size } };
     let options = Options {
         server,
         server_pid: args.value("--server-pid"),
         connections: args.value_or("--connections", 64),
-        size: args.value_or("--size", 100),
+        message,
         warm_up: Duration::from_secs_f64(args.value_or("--warm-up", 0.2)),
         length: Duration::from_secs_f64(args.value_or("--seconds", 1.0)),
         waiting: if args.flag("--spin") { Waiting::Spin } else { Waiting::Sleep },
     };
     let (clean, mut fields) = match mode.as_str() {
-        "pingpong" => {
+        "pingpong" | "http" | "http-pipelined" => {
             let messages = args.value("--messages");
             let lockstep = args.flag("--lockstep");
             args.finish();
@@ -65,9 +74,9 @@ fn run() -> std::io::Result<bool> {
         "rate" => {
             let rate = args.value_or("--rate", 1000.0);
             args.finish();
-            rate::run(&options, rate)?
+            rate::run(&options, size, rate)?
         }
-        "churn" => {
+        "churn" | "http-churn" => {
             let exchanges = args.value_or("--exchanges", 1u32).max(1);
             let connections_max = args.value("--messages");
             args.finish();
@@ -78,7 +87,7 @@ fn run() -> std::io::Result<bool> {
             args.finish();
             stream::run(&options, in_flight)?
         }
-        "idle" => {
+        "idle" | "http-idle" => {
             args.finish();
             idle::run(&options)?
         }
@@ -86,7 +95,17 @@ fn run() -> std::io::Result<bool> {
     };
     fields.insert("mode".into(), Value::from(mode));
     fields.insert("connections".into(), Value::from(options.connections));
-    fields.insert("size".into(), Value::from(options.size));
+    match message {
+        Message::Echo { size } => fields.insert("size".into(), Value::from(size)),
+        Message::Http { depth, .. } => fields.insert("depth".into(), Value::from(depth)),
+    };
     println!("{}", Value::Object(fields));
     Ok(clean)
+}
+
+/// The requests of an HTTP mode.
+fn requests(args: &mut Args, mode: &str) -> Message {
+    let depth = args.value_or("--depth", if mode == "http-pipelined" { 16 } else { 1 });
+    let head = if args.flag("--browser") { Head::Browser } else { Head::H2load };
+    Message::Http { head, depth }
 }

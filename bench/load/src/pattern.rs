@@ -1,7 +1,7 @@
-//! The bytes every connection sends: an endless stream read out of one random table, so that a lost, doubled,
-//! shifted or foreign byte is noticed wherever it happens.
+//! The bytes every connection sends: an endless stream read out of one table. An echo's table is random, so that a lost,
+//! doubled, shifted or foreign byte is noticed wherever it happens.
 
-/// Length of the table: a prime, so that message and table limits fall together rarely.
+/// Length of the random table: a prime, so that message and table limits fall together rarely.
 const PERIOD: usize = 65_521;
 
 /// Longest slice that `at` returns.
@@ -10,20 +10,27 @@ pub(crate) const SLICE_MAX: usize = 64 * 1024;
 pub(crate) struct Pattern {
     /// The table, continued far enough that a slice never wraps.
     bytes: Vec<u8>,
+    /// Length of the table.
+    period: u64,
 }
 
 impl Pattern {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn random() -> Self {
         let mut random = Random::new(0x5eed);
-        let table: Vec<u8> = (0..PERIOD).map(|_| random.next() as u8).collect();
-        let bytes = table.iter().copied().cycle().take(PERIOD + SLICE_MAX).collect();
-        Self { bytes }
+        Self::repeating((0..PERIOD).map(|_| random.next() as u8).collect())
+    }
+
+    /// `table` again and again.
+    pub(crate) fn repeating(table: Vec<u8>) -> Self {
+        let period = table.len();
+        let bytes = table.into_iter().cycle().take(period + SLICE_MAX).collect();
+        Self { bytes, period: period as u64 }
     }
 
     /// `len` bytes of the stream from `position` on.
     #[inline]
     pub(crate) fn at(&self, position: u64, len: usize) -> &[u8] {
-        let from = (position % PERIOD as u64) as usize;
+        let from = (position % self.period) as usize;
         &self.bytes[from..from + len]
     }
 }
@@ -57,7 +64,7 @@ mod tests {
 
     #[test]
     fn slices_agree_across_the_end_of_the_table() {
-        let pattern = Pattern::new();
+        let pattern = Pattern::random();
         let position = PERIOD as u64 - 3;
         assert_eq!(pattern.at(position, 10)[3..], pattern.at(PERIOD as u64, 7)[..]);
         assert_eq!(pattern.at(0, SLICE_MAX), pattern.at(5 * PERIOD as u64, SLICE_MAX));

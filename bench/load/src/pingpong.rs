@@ -1,5 +1,5 @@
-//! Closed loop: each connection sends a message, awaits its echo and sends the next. In lockstep, all connections send
-//! together and the next round begins when every echo is there.
+//! Closed loop: each connection sends a message, awaits its echo or its answers and sends the next. In lockstep, all
+//! connections send together and the next round begins when everything is there.
 
 use std::io;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::client::{Client, Options, STALL, TICK};
 use crate::window::{Phase, Window};
 
-/// Runs for the window, or until `messages` echoes if that is given (the window is then the whole run).
+/// Runs for the window, or until `messages` are answered if that is given (the window is then the whole run).
 pub(crate) fn run(
     options: &Options,
     messages: Option<u64>,
@@ -20,10 +20,11 @@ pub(crate) fn run(
     let mut window = Window::new(options.server_pid, options.warm_up, options.length);
     let mut sent_at = vec![Instant::now(); options.connections];
     for index in 0..options.connections {
-        client.send_more(index, options.size);
+        client.send_message(index);
     }
     let goal = messages.unwrap_or(u64::MAX);
-    let mut started = options.connections as u64;
+    let weight = options.message.weight();
+    let mut started = options.connections as u64 * weight;
     let mut progress = Instant::now();
     loop {
         let ready = client.poll.wait(TICK)?;
@@ -48,22 +49,22 @@ pub(crate) fn run(
                 continue;
             }
             now = Instant::now();
-            client.tally.messages += 1;
+            client.tally.messages += weight;
             if phase == Phase::Open {
                 client.tally.record(now - sent_at[index]);
             }
             sent_at[index] = now;
             if started < goal && !lockstep {
-                started += 1;
-                client.send_more(index, options.size);
+                started += weight;
+                client.send_message(index);
             }
         }
         if lockstep && started == client.tally.messages {
             for (index, sent_at) in sent_at.iter_mut().enumerate() {
                 *sent_at = Instant::now();
-                client.send_more(index, options.size);
+                client.send_message(index);
             }
-            started += options.connections as u64;
+            started += options.connections as u64 * weight;
         }
     }
     window.close(client.tally.messages, client.poll.idle())?;

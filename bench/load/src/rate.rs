@@ -13,7 +13,7 @@ use crate::pattern::Random;
 use crate::window::{Phase, Window};
 
 /// Runs `rate` messages per second, spread at random over all connections.
-pub(crate) fn run(options: &Options, rate: f64) -> io::Result<(bool, Map<String, Value>)> {
+pub(crate) fn run(options: &Options, size: u64, rate: f64) -> io::Result<(bool, Map<String, Value>)> {
     let mut client = Client::new(options)?;
     client.connect_all(options)?;
     let mut window = Window::new(options.server_pid, options.warm_up, options.length);
@@ -31,7 +31,7 @@ pub(crate) fn run(options: &Options, rate: f64) -> io::Result<(bool, Map<String,
             late_most = late_most.max(now - next);
             let index = (random.next() % options.connections as u64) as usize;
             intended[index].push_back(next);
-            client.send_more(index, options.size);
+            client.send_more(index, size);
             next += Duration::from_secs_f64(random.exponential(1.0 / rate));
             now = Instant::now();
         }
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options, rate: f64) -> io::Result<(bool, Map<String,
         for at in 0..ready {
             let index = client.poll.token(at);
             client.exchange_open(index);
-            receive(&mut client, index, options.size, &mut intended[index], phase);
+            receive(&mut client, index, size, &mut intended[index], phase);
         }
     }
     window.close(client.tally.messages, client.poll.idle())?;
