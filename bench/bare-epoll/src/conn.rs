@@ -2,9 +2,13 @@
 
 use std::os::fd::OwnedFd;
 
+use bench_common::http::Matched;
+
 pub(crate) struct Conn {
     pub(crate) fd: OwnedFd,
-    /// Received, not yet taken by the socket; `backlog[..sent]` has been.
+    /// HTTP: how much of a head's end has been received.
+    pub(crate) matched: Matched,
+    /// To be sent, not yet taken by the socket; `backlog[..sent]` has been.
     pub(crate) backlog: Vec<u8>,
     pub(crate) sent: usize,
     /// More may be waiting in the socket: reading stopped with a full buffer or because of the backlog.
@@ -15,7 +19,7 @@ pub(crate) struct Conn {
 
 impl Conn {
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { fd, backlog: Vec::new(), sent: 0, unread: false, ended: false }
+        Self { fd, matched: Matched::default(), backlog: Vec::new(), sent: 0, unread: false, ended: false }
     }
 }
 

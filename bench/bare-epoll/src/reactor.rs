@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::os::fd::AsFd;
 
 use bench_common::counters::Counters;
+use bench_common::http::{Http, Responses};
+use bench_common::protocol::Protocol;
 
 use crate::conn::{Conn, Slots};
 use crate::poll::Poll;
@@ -23,6 +25,8 @@ enum Fate {
 }
 
 pub(crate) struct Reactor<'a> {
+    /// `None`: what arrives goes back.
+    http: Option<Box<Http>>,
     counters: &'a Counters,
     listener: TcpListener,
     poll: Poll,
@@ -33,11 +37,18 @@ pub(crate) struct Reactor<'a> {
 }
 
 impl<'a> Reactor<'a> {
-    pub(crate) fn new(counters: &'a Counters, listener: TcpListener) -> io::Result<Self> {
+    pub(crate) fn new(protocol: Protocol, counters: &'a Counters, listener: TcpListener) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.add(listener.as_fd(), libc::EPOLLIN | libc::EPOLLET, LISTENER)?;
-        let conns = Slots::default();
-        Ok(Self { counters, listener, poll, buffer: vec![0; BUFFER_SIZE], conns, accept_stopped: false })
+        Ok(Self {
+            http: protocol.http(),
+            counters,
+            listener,
+            poll,
+            buffer: vec![0; BUFFER_SIZE],
+            conns: Slots::default(),
+            accept_stopped: false,
+        })
     }
 
     pub(crate) fn run(mut self) -> io::Result<()> {
@@ -46,6 +57,9 @@ impl<'a> Reactor<'a> {
             let ready = self.poll.wait()?;
             self.counters.turns.add(1);
             self.counters.cqes.add(ready as u64);
+            if let Some(http) = &mut self.http {
+                http.responses.refresh();
+            }
             for at in 0..ready {
                 match self.poll.event(at) {
                     (_, LISTENER) => self.accept()?,
@@ -79,7 +93,7 @@ impl<'a> Reactor<'a> {
 
     fn ready(&mut self, index: u32, mask: i32) -> io::Result<()> {
         let Some(conn) = self.conns.get(index) else { return Ok(()) };
-        match echo(conn, mask, &mut self.buffer, self.counters) {
+        match serve(conn, self.http.as_deref(), mask, &mut self.buffer, self.counters) {
             Ok(Fate::Open) => return Ok(()),
             Ok(Fate::Closed) | Err(_) => {}
         }
@@ -91,7 +105,13 @@ impl<'a> Reactor<'a> {
 
 /// Sends what is left over, then receives and sends until drained. An error closes the connection.
 #[inline]
-fn echo(conn: &mut Conn, mask: i32, buffer: &mut [u8], counters: &Counters) -> io::Result<Fate> {
+fn serve(
+    conn: &mut Conn,
+    http: Option<&Http>,
+    mask: i32,
+    buffer: &mut [u8],
+    counters: &Counters,
+) -> io::Result<Fate> {
     conn.unread |= mask & (libc::EPOLLIN | LAST_EDGE) != 0;
     let mut to_the_end = mask & LAST_EDGE != 0;
     loop {
@@ -111,7 +131,7 @@ fn echo(conn: &mut Conn, mask: i32, buffer: &mut [u8], counters: &Counters) -> i
             Some(0) => conn.ended = true,
             Some(len) => {
                 counters.bytes_received.add(len as u64);
-                if !send_now(conn, &buffer[..len], counters)? {
+                if !reply(conn, http, &buffer[..len], counters)? {
                     // How far the socket is drained is no longer known when EPOLLOUT resumes.
                     to_the_end = true;
                 }
@@ -119,6 +139,26 @@ fn echo(conn: &mut Conn, mask: i32, buffer: &mut [u8], counters: &Counters) -> i
             }
         }
     }
+}
+
+/// Answers what was received, in one send if the answers are not very many. Whether the socket took all.
+#[inline]
+fn reply(conn: &mut Conn, http: Option<&Http>, received: &[u8], counters: &Counters) -> io::Result<bool> {
+    let Some(Http { heads, responses }) = http else {
+        return send_now(conn, received, counters);
+    };
+    let mut left = heads.count(&mut conn.matched, received);
+    let mut took_all = true;
+    while left > 0 {
+        let now = left.min(Responses::MAX);
+        left -= now;
+        if took_all {
+            took_all = send_now(conn, responses.get(now), counters)?;
+        } else {
+            conn.backlog.extend_from_slice(responses.get(now));
+        }
+    }
+    Ok(took_all)
 }
 
 /// Sends; what the socket does not take is kept. Whether it took all.

@@ -5,14 +5,16 @@
 
 use std::os::fd::OwnedFd;
 
+use bench_common::http::Matched;
+
 use crate::run::Run;
 
 /// Bytes on their way out.
 pub(crate) enum Sending {
     /// Nothing is in flight.
     Nothing,
-    /// An entry sends from pool buffers, without waiting (`MSG_DONTWAIT`): it completes within the enter.
-    Pool(Run),
+    /// An entry sends a run as it is, without waiting (`MSG_DONTWAIT`): it completes within the enter.
+    Run(Run),
     /// An entry sends `bytes[sent..]` and waits for room.
     Heap { bytes: Vec<u8>, sent: usize },
 }
@@ -23,8 +25,10 @@ pub(crate) struct Conn {
     pub(crate) receiving: bool,
     /// Its cancellation has been asked for, because the peer does not read.
     pub(crate) paused: bool,
+    /// HTTP: how much of a head's end has been received.
+    pub(crate) matched: Matched,
     pub(crate) sending: Sending,
-    /// Received, not yet taken by a send.
+    /// To be sent, not yet taken by a send.
     pub(crate) backlog: Vec<u8>,
     /// The peer's FIN has been seen; what is staged is still sent.
     pub(crate) ended: bool,
@@ -38,6 +42,7 @@ impl Conn {
             fd,
             receiving: false,
             paused: false,
+            matched: Matched::default(),
             sending: Sending::Nothing,
             backlog: Vec::new(),
             ended: false,

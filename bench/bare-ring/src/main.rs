@@ -1,4 +1,5 @@
-//! Echo on io_uring by hand: no futures, no runtime, nothing that an echo does not need. The floor.
+//! Echo on io_uring by hand: no futures, no runtime, nothing that an echo does not need. The floor. `--protocol http`
+//! answers all requests with one response instead, all those of a receive in one send.
 //!
 //! `--send direct` answers with a non-blocking `send(2)` while the completions are walked; `--send ring` stages a
 //! submission queue entry instead, so that all answers of a turn leave with its one `io_uring_enter`; `--send quiet`
@@ -16,6 +17,7 @@ use std::time::Duration;
 use bench_common::args::Args;
 use bench_common::counters::Counters;
 use bench_common::listen::Blocking;
+use bench_common::protocol::Protocol;
 use bench_common::server::{self, ServerArgs};
 
 use crate::reactor::{Options, Reactor, SendMode};
@@ -24,6 +26,7 @@ fn main() -> std::io::Result<()> {
     let mut args = Args::from_env();
     let server = ServerArgs::take(&mut args);
     let options = Options {
+        protocol: args.value_or("--protocol", Protocol::Echo),
         send: args.value_or("--send", SendMode::Direct),
         watch: Duration::from_micros(args.value_or("--watch-us", 0)),
         sq_entries: args.value_or("--sq", 256),

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use bench_common::counters::Counters;
+use bench_common::http::{Http, Responses};
+use bench_common::protocol::Protocol;
 use io_uring::cqueue::{self, Entry as Cqe};
 use io_uring::squeue::{self, Entry as Sqe};
 use io_uring::types::Fd;
@@ -46,6 +48,7 @@ impl FromStr for SendMode {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
+    pub(crate) protocol: Protocol,
     pub(crate) send: SendMode,
     /// How long to watch the ring before sleeping; zero sleeps at once.
     pub(crate) watch: Duration,
@@ -66,6 +69,8 @@ mod op {
 
 pub(crate) struct Reactor<'a> {
     options: Options,
+    /// `None`: what arrives goes back.
+    http: Option<Box<Http>>,
     counters: &'a Counters,
     listener: &'a TcpListener,
     submitter: Submitter<'a>,
@@ -98,6 +103,7 @@ impl<'a> Reactor<'a> {
         let buffers = Buffers::register(&submitter, options.buffers, options.buffer_size)?;
         Ok(Self {
             options,
+            http: options.protocol.http(),
             counters,
             listener,
             submitter,
@@ -119,6 +125,11 @@ impl<'a> Reactor<'a> {
         loop {
             self.enter(1)?;
             self.counters.turns.add(1);
+            if let Some(http) = &mut self.http {
+                // Nothing is being sent from the responses now: entries that send a run do not wait. The rest of one that
+                // was sent in part may show another second than its beginning.
+                http.responses.refresh();
+            }
             self.cq.sync();
             if self.quiet.is_empty() {
                 while let Some(cqe) = self.cq.next() {
@@ -154,7 +165,7 @@ impl<'a> Reactor<'a> {
             let mut quiet = std::mem::take(&mut self.quiet);
             for index in quiet.drain(..) {
                 let sent = self.conns.find(index).and_then(|conn| match &conn.sending {
-                    Sending::Pool(run) => Some(run.len() as i32),
+                    Sending::Run(run) => Some(run.len() as i32),
                     _ => None,
                 });
                 if let Some(length) = sent {
@@ -200,7 +211,8 @@ impl<'a> Reactor<'a> {
 
     fn push(&mut self, entry: &Sqe) -> io::Result<()> {
         // SAFETY: the memory an entry points to (pool buffers and the header of a run, or a Vec) is kept unchanged in
-        // the connection's slot until the completion of this entry.
+        // the connection's slot until the completion of this entry; responses stay where they are as long as the reactor
+        // does, and change only between enters, while the entries that send them are read within one.
         while unsafe { self.sq.push(entry) }.is_err() {
             self.enter(0)?;
         }
@@ -287,12 +299,27 @@ impl<'a> Reactor<'a> {
         if conn.paused { Ok(()) } else { self.arm_recv(index) }
     }
 
-    /// Sends back what consecutive completions brought for one connection, or keeps it if an earlier send is still in
-    /// flight.
+    /// Sends back what consecutive completions brought for one connection, or what answers it.
     fn flush_run(&mut self) -> io::Result<()> {
         if self.run.is_empty() {
             return Ok(());
         }
+        let Some(http) = &self.http else { return self.send_run() };
+        let matched = &mut self.conns.get(self.run_of).matched;
+        let heads = |(bid, len)| http.heads.count(matched, self.buffers.filled(bid, len));
+        let mut left: usize = self.run.iter().map(heads).sum();
+        self.run.recycle(&mut self.buffers);
+        while left > 0 {
+            let now = left.min(Responses::MAX);
+            left -= now;
+            self.run.answer(now);
+            self.send_run()?;
+        }
+        Ok(())
+    }
+
+    /// Sends the run, or keeps its bytes if an earlier send is still in flight.
+    fn send_run(&mut self) -> io::Result<()> {
         let index = self.run_of;
         let conn = self.conns.get(index);
         if conn.dead {
@@ -300,7 +327,7 @@ impl<'a> Reactor<'a> {
             return Ok(());
         }
         if !conn.is_idle() {
-            conn.backlog.extend_from_slice(&self.run.copy_from(0, &self.buffers));
+            conn.backlog.extend_from_slice(&self.run.copy_from(0, &self.buffers, self.http.as_deref()));
             self.run.recycle(&mut self.buffers);
             return self.pause_if_too_far_behind(index);
         }
@@ -308,9 +335,9 @@ impl<'a> Reactor<'a> {
             return self.stage_run(index);
         }
         self.counters.sends.add(1);
-        let sent = sock::send_now(conn.fd.as_fd(), &self.run.parts(&self.buffers));
+        let sent = sock::send_now(conn.fd.as_fd(), &self.run.parts(&self.buffers, self.http.as_deref()));
         let mut run = std::mem::take(&mut self.run);
-        let result = self.sent_from_pool(index, &run, sent);
+        let result = self.sent_run(index, &run, sent);
         run.recycle(&mut self.buffers);
         self.run = run;
         result
@@ -324,13 +351,13 @@ impl<'a> Reactor<'a> {
         // A quiet entry that did not send all must count as failed, for that makes a completion: WAITALL.
         let all = if is_quiet { libc::MSG_WAITALL } else { 0 };
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | all;
-        let entry = match self.run.parts(&self.buffers) {
+        let entry = match self.run.parts(&self.buffers, self.http.as_deref()) {
             Parts::One(bytes) => {
                 opcode::Send::new(fd, bytes.as_ptr(), bytes.len() as u32).flags(flags).build()
             }
             Parts::Many(header) => opcode::SendMsg::new(fd, header).flags(flags as u32).build(),
         };
-        conn.sending = Sending::Pool(std::mem::take(&mut self.run));
+        conn.sending = Sending::Run(std::mem::take(&mut self.run));
         let skip = if is_quiet { squeue::Flags::SKIP_SUCCESS } else { squeue::Flags::empty() };
         if is_quiet {
             self.quiet.push(index);
@@ -339,7 +366,7 @@ impl<'a> Reactor<'a> {
     }
 
     /// After a first attempt: keeps what it did not send, and sends it as soon as there is room.
-    fn sent_from_pool(&mut self, index: u32, run: &Run, sent: io::Result<usize>) -> io::Result<()> {
+    fn sent_run(&mut self, index: u32, run: &Run, sent: io::Result<usize>) -> io::Result<()> {
         let Ok(sent) = sent else {
             self.send_failed(index);
             return Ok(());
@@ -351,7 +378,7 @@ impl<'a> Reactor<'a> {
         self.counters.short_sends.add(1);
         let conn = self.conns.get(index);
         // The rest is older than what the backlog gathered while the attempt was in flight.
-        let mut bytes = run.copy_from(sent, &self.buffers);
+        let mut bytes = run.copy_from(sent, &self.buffers, self.http.as_deref());
         bytes.append(&mut conn.backlog);
         conn.sending = Sending::Heap { bytes, sent: 0 };
         self.send_heap(index)
@@ -370,13 +397,13 @@ impl<'a> Reactor<'a> {
         let conn = self.conns.get(index);
         match std::mem::replace(&mut conn.sending, Sending::Nothing) {
             Sending::Nothing => unreachable!("a send completion without a send"),
-            Sending::Pool(mut run) => {
+            Sending::Run(mut run) => {
                 let sent = match -result {
                     libc::EAGAIN | libc::EINTR => Ok(0),
                     _ if result < 0 => Err(io::Error::from_raw_os_error(-result)),
                     _ => Ok(result as usize),
                 };
-                let done = self.sent_from_pool(index, &run, sent);
+                let done = self.sent_run(index, &run, sent);
                 run.recycle(&mut self.buffers);
                 done?;
             }

@@ -1,10 +1,14 @@
-//! What one connection received in consecutive completions, gathered into one send.
+//! What one connection received in consecutive completions, or the responses to it, gathered into one send.
+
+use bench_common::http::{Http, Responses};
 
 use crate::buffers::Buffers;
 
-/// Pool buffers of one connection, in order of arrival. One buffer, the usual case, needs no allocation.
+/// Pool buffers of one connection, in order of arrival. One buffer, the usual case, needs no allocation. Or, instead of
+/// what was received, a number of responses.
 #[derive(Default)]
 pub(crate) struct Run {
+    responses: usize,
     first: Option<(u16, usize)>,
     /// The second and later ones.
     rest: Vec<(u16, usize)>,
@@ -44,16 +48,26 @@ impl Run {
         self.rest.len() + 1 >= Self::PARTS_MAX
     }
 
-    fn iter(&self) -> impl Iterator<Item = (u16, usize)> {
+    /// An empty run becomes `count` responses, at most [`Responses::MAX`].
+    pub(crate) fn answer(&mut self, count: usize) {
+        debug_assert!(self.is_empty());
+        self.responses = count;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, usize)> {
         self.first.iter().chain(&self.rest).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.iter().map(|(_, len)| len).sum()
+        let received: usize = self.iter().map(|(_, len)| len).sum();
+        received + self.responses * Responses::LENGTH
     }
 
     /// The bytes as `send` or `sendmsg` wants them.
-    pub(crate) fn parts<'a>(&mut self, buffers: &'a Buffers) -> Parts<'a> {
+    pub(crate) fn parts<'a>(&mut self, buffers: &'a Buffers, http: Option<&'a Http>) -> Parts<'a> {
+        if let Some(responses) = self.responses(http) {
+            return Parts::One(responses);
+        }
         let (bid, len) = self.first.expect("a run that is sent is not empty");
         if self.rest.is_empty() {
             return Parts::One(buffers.filled(bid, len));
@@ -72,8 +86,15 @@ impl Run {
         Parts::Many(&gather.header)
     }
 
+    fn responses<'a>(&self, http: Option<&'a Http>) -> Option<&'a [u8]> {
+        http.filter(|_| self.responses > 0).map(|http| http.responses.get(self.responses))
+    }
+
     /// A copy of everything after the first `skip` bytes.
-    pub(crate) fn copy_from(&self, mut skip: usize, buffers: &Buffers) -> Vec<u8> {
+    pub(crate) fn copy_from(&self, mut skip: usize, buffers: &Buffers, http: Option<&Http>) -> Vec<u8> {
+        if let Some(responses) = self.responses(http) {
+            return responses[skip..].to_vec();
+        }
         let mut bytes = Vec::with_capacity(self.len() - skip);
         for (bid, len) in self.iter() {
             let from = skip.min(len);
@@ -88,6 +109,7 @@ impl Run {
         for (bid, _) in self.iter() {
             buffers.recycle(bid);
         }
+        self.responses = 0;
         self.first = None;
         self.rest.clear();
         self.gather = None;
