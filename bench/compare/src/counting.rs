@@ -46,7 +46,7 @@ pub(crate) fn instructions(
     for (at, goal) in UNDER_CALLGRIND.into_iter().enumerate() {
         let mut command = Command::new("valgrind");
         command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-        command.arg(server.binary(&setup.binaries)).args(server.command_line(setup.buffer));
+        command.arg(server.binary(&setup.binaries)).args(server.command_line(setup.protocol, setup.buffer));
         let running = Running::start(command, setup.server_cpu, false)?;
         let figures = setup.client.run(&running, &load_with(load, connections, goal))?;
         messages[at] = number(&figures, "messages_total");

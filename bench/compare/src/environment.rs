@@ -48,7 +48,18 @@ fn commit(bench: &Path) -> String {
 
 /// The peers' versions, from the lock file.
 fn versions(bench: &Path) -> String {
-    const NAMES: [&str; 5] = ["tokio", "monoio", "compio", "glommio", "io-uring"];
+    const NAMES: [&str; 10] = [
+        "tokio",
+        "monoio",
+        "compio",
+        "glommio",
+        "io-uring",
+        "hyper",
+        "axum",
+        "actix-web",
+        "may_minihttp",
+        "ntex",
+    ];
     let lock = fs::read_to_string(bench.join("Cargo.lock")).unwrap_or_default();
     let mut lines = lock.lines();
     let mut found = Vec::new();

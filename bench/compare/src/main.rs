@@ -74,6 +74,10 @@ fn folders() -> io::Result<(PathBuf, PathBuf)> {
 fn build(bench: &Path, options: &Options) -> io::Result<()> {
     let wanted = |server: &&Server| {
         let named = |chosen: &Server| chosen.name == server.name;
+        let can = |scenario: &Scenario| server.speaks(scenario.protocol);
+        if !options.scenarios.iter().any(can) {
+            return false;
+        }
         options.only.as_ref().is_none_or(|only| only.iter().any(named))
             || options.base.as_ref().is_some_and(named)
     };
@@ -110,6 +114,7 @@ fn run_scenario(bench: &Path, options: &Options, scenario: &Scenario) -> io::Res
             spin: options.client_spin,
         },
         server_cpu: options.server_cpu,
+        protocol: scenario.protocol,
         batch: scenario.batch,
         buffer: scenario.buffer,
     };

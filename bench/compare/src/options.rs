@@ -104,7 +104,8 @@ impl Options {
             Some(only) => only.iter().any(|wanted| wanted.name == server.name),
             None => scenario.parking || !server.parking,
         };
-        servers::ALL.iter().filter(wanted).filter(|server| server.exists(&self.binaries)).copied().collect()
+        let can = |server: &&Server| server.speaks(scenario.protocol) && server.exists(&self.binaries);
+        servers::ALL.iter().filter(wanted).filter(can).copied().collect()
     }
 
     /// What each server of a scenario is compared with.

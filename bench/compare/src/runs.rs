@@ -3,6 +3,7 @@
 use std::io;
 use std::process::Command;
 
+use bench_common::protocol::Protocol;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -15,6 +16,7 @@ pub(crate) struct Setup {
     pub(crate) binaries: Binaries,
     pub(crate) client: Client,
     pub(crate) server_cpu: usize,
+    pub(crate) protocol: Protocol,
     /// Servers run under `SCHED_BATCH`.
     pub(crate) batch: bool,
     /// Read buffer of servers that have one per connection.
@@ -24,7 +26,7 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn start(&self, server: Server) -> io::Result<Running> {
         let mut command = Command::new(server.binary(&self.binaries));
-        command.args(server.command_line(self.buffer));
+        command.args(server.command_line(self.protocol, self.buffer));
         if server.is_annulet() {
             command.arg("--stats-at-exit");
         }

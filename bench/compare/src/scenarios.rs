@@ -1,5 +1,7 @@
 //! What is measured, by name.
 
+use bench_common::protocol::Protocol;
+
 /// How a scenario's figures are obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -21,6 +23,8 @@ pub(crate) struct Scenario {
     /// One sentence for the head of the table.
     pub(crate) what: &'static str,
     pub(crate) kind: Kind,
+    /// What the servers speak.
+    pub(crate) protocol: Protocol,
     pub(crate) load: &'static [&'static str],
     pub(crate) seconds: f64,
     /// Client and server share the server's core.
@@ -37,6 +41,7 @@ const DEFAULT: Scenario = Scenario {
     name: "",
     what: "",
     kind: Kind::Pairs,
+    protocol: Protocol::Echo,
     load: &[],
     seconds: 1.0,
     same_core: false,
@@ -44,6 +49,8 @@ const DEFAULT: Scenario = Scenario {
     parking: false,
     buffer: None,
 };
+
+const HTTP: Scenario = Scenario { protocol: Protocol::Http, ..DEFAULT };
 
 pub(crate) const ALL: &[Scenario] = &[
     Scenario {
@@ -159,6 +166,64 @@ pub(crate) const ALL: &[Scenario] = &[
         load: &["pingpong", "--size", "100"],
         parking: true,
         ..DEFAULT
+    },
+    Scenario {
+        name: "http64",
+        what: "64 connections, each a small request at a time (h2load's head): the server is saturated",
+        load: &["http", "--connections", "64"],
+        ..HTTP
+    },
+    Scenario {
+        name: "http64-browser",
+        what: "the same with heads of browsers, twelve fields in varying order",
+        load: &["http", "--connections", "64", "--browser"],
+        ..HTTP
+    },
+    Scenario {
+        name: "http-lockstep64",
+        what: "64 connections send a small request together; client and server take turns on one core, so that \
+               each wake-up finds 64 requests, and neither timing nor waking another core is in the figures",
+        load: &["http", "--connections", "64", "--lockstep", "--sched-batch"],
+        same_core: true,
+        batch: true,
+        ..HTTP
+    },
+    Scenario {
+        name: "http16-pipelined",
+        what: "64 connections, each sixteen small requests at a time, sent in one go (latency is that of all \
+               sixteen)",
+        load: &["http-pipelined", "--connections", "64", "--depth", "16"],
+        ..HTTP
+    },
+    Scenario {
+        name: "http-churn",
+        what: "32 at a time: connect, one request, both ends, close (a message is a connection)",
+        load: &["http-churn", "--connections", "32"],
+        ..HTTP
+    },
+    Scenario {
+        name: "http-idle4096",
+        what: "growth of resident memory per connection: 4,096 that made a request and rest",
+        kind: Kind::Idle,
+        load: &["http-idle", "--connections", "4096"],
+        seconds: 10.0,
+        ..HTTP
+    },
+    Scenario {
+        name: "http-instructions",
+        what: "user-space instructions per request with h2load's head, callgrind, epoll servers",
+        kind: Kind::Instructions,
+        load: &["http"],
+        parking: true,
+        ..HTTP
+    },
+    Scenario {
+        name: "http-instructions-browser",
+        what: "user-space instructions per request with heads of browsers, callgrind, epoll servers",
+        kind: Kind::Instructions,
+        load: &["http", "--browser"],
+        parking: true,
+        ..HTTP
     },
 ];
 

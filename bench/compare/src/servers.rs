@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use bench_common::protocol::Protocol;
+
 /// One server in one configuration.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     /// The package to build; `None` for Annulet, which is built in its own workspace.
     pub(crate) package: Option<&'static str>,
+    speaks: &'static [Protocol],
     args: &'static [&'static str],
     /// What it is compared with unless `--base` says otherwise; `None` for the bases themselves.
     pub(crate) base: Option<&'static str>,
@@ -22,6 +25,7 @@ pub(crate) struct Server {
 const DEFAULT: Server = Server {
     name: "",
     package: None,
+    speaks: &[Protocol::Echo, Protocol::Http],
     args: &[],
     base: None,
     epoll: false,
@@ -31,6 +35,9 @@ const DEFAULT: Server = Server {
 
 const URING: Option<&str> = Some("annulet-uring");
 const EPOLL: Option<&str> = Some("annulet-epoll");
+
+const ECHO: Server = Server { speaks: &[Protocol::Echo], base: URING, takes_buffer: true, ..DEFAULT };
+const HTTP: Server = Server { speaks: &[Protocol::Http], base: URING, ..DEFAULT };
 
 /// All of them, bases first.
 pub(crate) const ALL: &[Server] = &[
@@ -86,50 +93,28 @@ pub(crate) const ALL: &[Server] = &[
         ..DEFAULT
     },
     Server { name: "bare-epoll", package: Some("bare-epoll"), base: EPOLL, epoll: true, ..DEFAULT },
+    Server { name: "tokio", package: Some("peer-tokio"), epoll: true, ..ECHO },
+    Server { name: "tokio-untuned", package: Some("peer-tokio"), args: &["--untuned"], epoll: true, ..ECHO },
+    Server { name: "monoio", package: Some("peer-monoio"), ..ECHO },
+    Server { name: "monoio-untuned", package: Some("peer-monoio"), args: &["--untuned"], ..ECHO },
+    Server { name: "compio", package: Some("peer-compio"), ..ECHO },
+    Server { name: "compio-owned", package: Some("peer-compio"), args: &["--read", "owned"], ..ECHO },
+    Server { name: "compio-untuned", package: Some("peer-compio"), args: &["--untuned"], ..ECHO },
+    Server { name: "glommio", package: Some("peer-glommio"), ..ECHO },
+    Server { name: "hyper", package: Some("peer-hyper"), epoll: true, ..HTTP },
+    Server { name: "hyper-untuned", package: Some("peer-hyper"), args: &["--untuned"], epoll: true, ..HTTP },
+    Server { name: "axum", package: Some("peer-axum"), epoll: true, ..HTTP },
+    Server { name: "axum-untuned", package: Some("peer-axum"), args: &["--untuned"], epoll: true, ..HTTP },
+    Server { name: "actix-web", package: Some("peer-actix-web"), epoll: true, ..HTTP },
+    Server { name: "may-minihttp", package: Some("peer-may-minihttp"), epoll: true, ..HTTP },
+    Server { name: "ntex-uring", package: Some("peer-ntex"), args: &["--driver", "uring"], ..HTTP },
     Server {
-        name: "tokio",
-        package: Some("peer-tokio"),
-        base: URING,
+        name: "ntex-polling",
+        package: Some("peer-ntex"),
+        args: &["--driver", "polling"],
         epoll: true,
-        takes_buffer: true,
-        ..DEFAULT
+        ..HTTP
     },
-    Server {
-        name: "tokio-untuned",
-        package: Some("peer-tokio"),
-        args: &["--untuned"],
-        base: URING,
-        epoll: true,
-        takes_buffer: true,
-        ..DEFAULT
-    },
-    Server { name: "monoio", package: Some("peer-monoio"), base: URING, takes_buffer: true, ..DEFAULT },
-    Server {
-        name: "monoio-untuned",
-        package: Some("peer-monoio"),
-        args: &["--untuned"],
-        base: URING,
-        takes_buffer: true,
-        ..DEFAULT
-    },
-    Server { name: "compio", package: Some("peer-compio"), base: URING, takes_buffer: true, ..DEFAULT },
-    Server {
-        name: "compio-owned",
-        package: Some("peer-compio"),
-        args: &["--read", "owned"],
-        base: URING,
-        takes_buffer: true,
-        ..DEFAULT
-    },
-    Server {
-        name: "compio-untuned",
-        package: Some("peer-compio"),
-        args: &["--untuned"],
-        base: URING,
-        takes_buffer: true,
-        ..DEFAULT
-    },
-    Server { name: "glommio", package: Some("peer-glommio"), base: URING, takes_buffer: true, ..DEFAULT },
 ];
 
 /// The server of this name.
@@ -150,6 +135,10 @@ impl Server {
         self.package.is_none()
     }
 
+    pub(crate) fn speaks(&self, protocol: Protocol) -> bool {
+        self.speaks.contains(&protocol)
+    }
+
     /// Prints its counters on SIGUSR1.
     pub(crate) fn has_counters(&self) -> bool {
         self.package.is_none_or(|package| package.starts_with("bare-"))
@@ -165,10 +154,16 @@ impl Server {
 
     /// The command line after the binary's name. `buffer`: size of a connection's read buffer, for
     /// servers that have one.
-    pub(crate) fn command_line(&self, buffer: Option<usize>) -> Vec<String> {
+    pub(crate) fn command_line(&self, protocol: Protocol, buffer: Option<usize>) -> Vec<String> {
+        let name = match protocol {
+            Protocol::Echo => "echo",
+            Protocol::Http => "http",
+        };
         let mut line: Vec<String> = Vec::new();
         if self.is_annulet() {
-            line.extend(["serve", "echo"].map(String::from));
+            line.extend(["serve", name].map(String::from));
+        } else if self.speaks.len() > 1 {
+            line.extend(["--protocol", name].map(String::from));
         }
         line.extend(["--listen", "127.0.0.1:0", "--reactors", "1"].map(String::from));
         line.extend(self.args.iter().map(|arg| String::from(*arg)));
