@@ -6,6 +6,8 @@ use memchr::memmem::Finder;
 
 /// The end of a head; what is counted. Requests with a body are not understood.
 const END: &[u8] = b"\r\n\r\n";
+/// The middle of it: what is searched for, because no other line has it.
+const MIDDLE: &[u8] = b"\n\r";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 13\r\n\
                           date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nHello, World!";
 /// Where the date is in it.
@@ -30,7 +32,7 @@ pub struct Heads(Finder<'static>);
 
 impl Default for Heads {
     fn default() -> Self {
-        Self(Finder::new(END))
+        Self(Finder::new(MIDDLE))
     }
 }
 
@@ -45,9 +47,11 @@ impl Heads {
             bytes = rest;
         }
         let mut after_last = 0;
-        for end in self.0.find_iter(bytes) {
-            count += 1;
-            after_last = end + END.len();
+        for middle in self.0.find_iter(bytes) {
+            if middle > after_last && bytes[middle - 1..].starts_with(END) {
+                count += 1;
+                after_last = middle - 1 + END.len();
+            }
         }
         let tail = &bytes[after_last.max(bytes.len().saturating_sub(END.len() - 1))..];
         for &byte in tail {
