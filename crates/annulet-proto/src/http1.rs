@@ -29,10 +29,11 @@
 //! | empty lines before a request | one at least should be skipped (§2.2) | one is |
 //! | versions 1.2 to 1.9 | should be taken for 1.1 (RFC 9110 §2.5) | 505 |
 //! | a method | any token (RFC 9110 §9.1) | any token of up to 64 bytes |
+//! | an absolute target | any scheme (§3.2.2) | http and https |
 //! | a path | escapes of any byte (RFC 3986 §2.1) | not of NUL, CR and LF; a percent sign is an escape's |
 //! | a host | names with escapes and commas, addresses to come (RFC 3986 §3.2.2) | none of these; a port fits 16 bits |
 //! | several equal Content-Length | may be taken as one (§6.3) | refused |
-//! | Content-Length | any digits, with any white space around (RFC 9110 §8.6) | no zeros in front, and one space at most |
+//! | Content-Length | any digits, with any white space around (RFC 9110 §8.6) | 63 bits, no zeros in front, and one space at most |
 //! | Content-Length and Transfer-Encoding | should be refused (§6.3) | refused |
 //! | `Content_Length`, `Transfer_Encoding` | fields like others | refused |
 //! | a transfer coding other than chunked alone | 501 (§6.1) | 501; 400 unless chunked is the last |
@@ -41,6 +42,7 @@
 //! | line folding | may be replaced by spaces (§5.2) | refused |
 //! | several Content-Type in a request | not to be sent (RFC 9110 §5.3) | refused |
 //! | an expectation other than `100-continue` | may be 417 (RFC 9110 §10.1.1) | 417 |
+//! | chunk extensions | ought to be limited (§7.1.1) | 1 KiB in a line, 16 KiB in a body |
 //! | framing, routing and authorising fields as trailers | to be ignored (RFC 9110 §6.5.1) | refused |
 
 mod body;

@@ -35,7 +35,7 @@ pub enum HttpError {
     /// None in HTTP/1.1, several, or one that names no host.
     #[error("missing, repeated or malformed Host")]
     Host,
-    /// Not one decimal number that fits 64 bits, or not written in the one usual way.
+    /// Not one decimal number that fits 63 bits, or not written in the one usual way.
     #[error("malformed or repeated Content-Length")]
     ContentLength,
     /// Not a list that ends with chunked, or in HTTP/1.0.

@@ -189,13 +189,15 @@ fn is_but_for_underscores(name: &[u8], ours: &[u8]) -> bool {
     name.len() == ours.len() && name.iter().zip(ours).all(is_like)
 }
 
-/// A decimal number and nothing else (RFC 9110 §8.6), not even a zero in front that may make it octal.
+/// A decimal number and nothing else (RFC 9110 §8.6), not even a zero in front that may make it octal. It leaves a bit free,
+/// so that who adds to it, or has a sign, gets no other number.
 fn decimal(digits: &[u8]) -> Option<u64> {
     if matches!(digits, [] | [b'0', _, ..]) {
         return None;
     }
-    digits.iter().try_fold(0_u64, |number, digit| {
-        let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+    let number = digits.iter().try_fold(0_i64, |number, digit| {
+        let value = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
         number.checked_mul(10)?.checked_add(value)
-    })
+    })?;
+    u64::try_from(number).ok()
 }
