@@ -600,7 +600,8 @@ proptest! {
     #[test]
     fn no_split_changes_a_chunked_body(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
-        extension in prop::option::of("[a-z]{1,5}(=[a-z0-9]{1,5})?"),
+        extension in prop::option::of("[a-z]{1,5}( ?= ?([a-z0-9]{1,5}|\"([ a-z\t]|\\\\\")*\"))?"),
+        trailers in prop::collection::vec(("X-[A-Za-z0-9]{0,5}", "[!-~]{0,5}"), 0..4),
         places in prop::collection::vec(any::<usize>(), 0..20),
         rest in prop::collection::vec(any::<u8>(), 0..10),
     ) {
@@ -614,12 +615,81 @@ proptest! {
             input.extend_from_slice(chunk);
             input.extend_from_slice(b"\r\n");
         }
-        input.extend_from_slice(LAST_CHUNK);
+        let start = input.len() + 3;
+        input.extend_from_slice(b"0\r\n");
+        for (name, value) in &trailers {
+            prop_assert!(write_field(&mut input, name, value.as_bytes()));
+        }
+        let end = input.len();
+        input.extend_from_slice(b"\r\n");
+        let mut decoder = BodyDecoder::new(BodyLength::Chunked);
+        let mut passed = 0;
+        while let Ok(BodyStep::Data { skip, length }) = decoder.decode(&input[passed..]) {
+            passed += skip + length;
+        }
+        prop_assert_eq!(decoder.trailers(), &input[start..end]);
         input.extend_from_slice(&rest);
         let (body, has_ended, left) = decode(BodyLength::Chunked, cut(&input, &places).into_iter()).expect("valid");
         prop_assert_eq!(body, chunks.concat());
         prop_assert!(has_ended);
         prop_assert_eq!(left, rest);
+    }
+
+    /// What is written is read again, and all of it is what was meant.
+    #[test]
+    fn a_head_that_is_written_is_read_as_it_was_meant(
+        method in "[A-Z!#$%&'*+.^_`|~0-9a-z-]{1,64}",
+        target in "/[a-z0-9/]{0,10}(\\?[!$-;=?-Z^-~]{0,10})?",
+        fields in prop::collection::vec(("X-[A-Za-z0-9_.-]{0,12}", "([!-~\u{e9}]([ -~\t\u{e9}]{0,20}[!-~])?)?"), 0..8),
+        length in 0..u64::MAX / 2,
+    ) {
+        prop_assume!(method != "CONNECT");
+        let mut input = Vec::new();
+        prop_assert!(write_request_line(&mut input, &method, &target));
+        prop_assert!(write_field(&mut input, "Host", b"example.org"));
+        for (name, value) in &fields {
+            prop_assert!(write_field(&mut input, name, value.as_bytes()));
+        }
+        write_content_length(&mut input, length);
+        input.extend_from_slice(b"\r\nmore");
+        let mut head = RequestHead::new();
+        prop_assert_eq!(head.parse(&input, &HeadLimits::default()), Ok(Some(input.len() - 4)));
+        prop_assert_eq!((head.method(), head.target()), (&method[..], &target[..]));
+        let expected = target.split_once('?').map_or((&target[..], None), |(path, query)| (path, Some(query)));
+        prop_assert_eq!((head.path(), head.query()), expected);
+        let found: Vec<_> = head.fields().skip(1).take(fields.len()).collect();
+        let expected: Vec<_> = fields.iter().map(|(name, value)| (&name[..], value.as_bytes())).collect();
+        prop_assert_eq!(found, expected);
+        let expected = if length == 0 { BodyLength::None } else { BodyLength::Bytes(length) };
+        prop_assert_eq!(head.body_length(), expected);
+    }
+
+    #[test]
+    fn a_response_that_is_written_is_read_as_it_was_meant(
+        status in 200..1000_u16,
+        reason in "[ -~\t\u{e9}]{0,20}",
+        fields in prop::collection::vec(("X-[A-Za-z0-9_.-]{0,12}", "([!-~]([ -~\t]{0,20}[!-~])?)?"), 0..8),
+        length in 1..u64::MAX / 2,
+    ) {
+        let mut input = Vec::new();
+        write_status_line(&mut input, status, &reason);
+        for (name, value) in &fields {
+            prop_assert!(write_field(&mut input, name, value.as_bytes()));
+        }
+        write_content_length(&mut input, length);
+        input.extend_from_slice(b"\r\n");
+        let mut head = ResponseHead::new();
+        for end in 0..input.len() {
+            prop_assert_eq!(head.parse(&input[..end], &HeadLimits::default(), Answers::Other), Ok(None), "{}", end);
+        }
+        prop_assert_eq!(head.parse(&input, &HeadLimits::default(), Answers::Other), Ok(Some(input.len())));
+        prop_assert_eq!((head.status(), head.reason()), (status, reason.as_bytes()));
+        let found: Vec<_> = head.fields().take(fields.len()).collect();
+        let expected: Vec<_> = fields.iter().map(|(name, value)| (&name[..], value.as_bytes())).collect();
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(head.content_length(), Some(length));
+        let has_body = !matches!(status, 204 | 304);
+        prop_assert_eq!(head.body_length(), if has_body { BodyLength::Bytes(length) } else { BodyLength::None });
     }
 
     /// Whatever comes, in whatever pieces: the same result, and never a panic.

@@ -3,21 +3,29 @@
 use std::fs;
 use std::path::Path;
 
+use proptest::prelude::*;
+
 // The bodies of the targets need no fuzzer.
 #[path = "../../../../fuzz/src/http1.rs"]
 pub mod http1;
 
-/// Hands each file of a target's corpus to it.
-fn check(corpus: &str, target: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(corpus);
-    let mut files = 0;
-    for entry in fs::read_dir(&folder).expect("the corpus is there") {
-        let path = entry.expect("a file").path();
-        println!("{}", path.display()); // The last one printed is the one that failed.
-        target(&fs::read(&path).expect("readable"));
-        files += 1;
+type Inputs = Vec<Vec<u8>>;
+
+/// What is kept for a target.
+fn inputs(target: &str) -> Inputs {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let files = fs::read_dir(&folder).expect("the corpus is there");
+    let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    assert!(paths.len() > 20, "{} has {} files", folder.display(), paths.len());
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).expect("readable")).collect()
+}
+
+fn check(target: &str, body: fn(&[u8])) {
+    for input in inputs(target) {
+        println!("{}", input.escape_ascii()); // The last one printed is the one that failed.
+        body(&input);
     }
-    assert!(files > 20, "{} has {files} files", folder.display());
 }
 
 #[test]
@@ -33,4 +41,33 @@ fn response_heads() {
 #[test]
 fn chunked_bodies() {
     check("http1_chunked", http1::chunked);
+}
+
+/// The beginning of one input and the end of another.
+fn crossed(target: &str) -> impl Strategy<Value = Vec<u8>> {
+    let input = prop::sample::select(inputs(target));
+    let place = any::<prop::sample::Index>;
+    (input.clone(), place(), input, place()).prop_map(|(one, beginning, other, end)| {
+        let beginning = &one[..beginning.index(one.len() + 1)];
+        [beginning, &other[end.index(other.len() + 1)..]].concat()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
+
+    #[test]
+    fn crossed_request_heads(input in crossed("http1_head")) {
+        http1::head(&input);
+    }
+
+    #[test]
+    fn crossed_response_heads(input in crossed("http1_response")) {
+        http1::response(&input);
+    }
+
+    #[test]
+    fn crossed_chunked_bodies(input in crossed("http1_chunked")) {
+        http1::chunked(&input);
+    }
 }
