@@ -62,7 +62,7 @@ pub fn response(input: &[u8]) {
         let Ok(reason) = std::str::from_utf8(&answer.reason) else { continue };
         let mut out = Vec::new();
         write_status_line(&mut out, answer.status, reason);
-        write_fields(&mut out, &answer.fields, answer.version);
+        write_fields(&mut out, "HTTP/1.".len(), answer.version, &answer.fields);
         assert_eq!(parse(&out).map(|found| found.map(|found| found.0)), Ok(Some(answer)));
     }
 }
@@ -210,15 +210,16 @@ fn check_request(request: &Request) {
 fn rewrite(request: &Request) -> Vec<u8> {
     let mut out = Vec::new();
     assert!(write_request_line(&mut out, &request.method, &request.target));
-    write_fields(&mut out, &request.fields, request.version);
+    let minor = out.len() - "1\r\n".len();
+    write_fields(&mut out, minor, request.version, &request.fields);
     out
 }
 
-/// Makes the line in `out` one of this version, and adds fields and the end.
-fn write_fields(out: &mut Vec<u8>, fields: &[Field], version: Version) {
+/// Makes the line in `out`, whose version ends at `minor`, one of this version, and adds fields and the end.
+fn write_fields(out: &mut Vec<u8>, minor: usize, version: Version, fields: &[Field]) {
+    assert_eq!(out[minor], b'1');
     if version == Version::Http10 {
-        let place = out.windows(8).rposition(|window| window == b"HTTP/1.1").expect("was written");
-        out[place + 7] = b'0';
+        out[minor] = b'0';
     }
     for (name, value) in fields {
         assert!(write_field(out, name, value));
