@@ -82,6 +82,12 @@ impl Connection {
         }
     }
 
+    /// True while nothing that arrived is unread, the peer has not ended and nothing has failed: what is to be true of an idle
+    /// connection before it is used again. Tells of what this process has been told; the kernel may know more.
+    pub fn is_quiet(&self) -> bool {
+        self.current.is_none() && self.stream.is_quiet()
+    }
+
     /// Puts bytes back in front of what is still to be received.
     ///
     /// # Panics

@@ -42,6 +42,12 @@ impl Stream {
         state_of(self).flags.is(Flag::ENDED)
     }
 
+    /// True while nothing is unread and more may come.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let state = state_of(self);
+        state.unread.is_none() && !state.is_input_over()
+    }
+
     /// What has arrived and is unread, without waiting.
     pub(crate) fn take_unread(&self) -> Option<Chunk> {
         let mut state = state_of(self);
