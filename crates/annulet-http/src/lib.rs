@@ -1,9 +1,10 @@
-//! HTTP/1.1 for Annulet: servers, and soon clients.
+//! HTTP/1.1 for Annulet: servers and clients.
 //!
 //! * [`service`]: one handler for every request. [`router()`]: handlers by path and method.
 //! * [`Request`]: the head, looked at where it lies, and its streaming [`Body`].
 //! * [`Response`]: what a handler answers, at hand or [streamed](Response::stream).
 //! * [`Settings`]: limits and clocks, all on by default.
+//! * [`Client`]: requests over pooled connections.
 //!
 //! # Whose answer it is
 //!
@@ -29,6 +30,7 @@
 #![deny(missing_docs)]
 
 mod body;
+mod client;
 mod content_type;
 mod counters;
 mod endpoint;
@@ -50,6 +52,10 @@ mod writer;
 pub use annulet_net::{HandlerError, HandlerResult};
 pub use annulet_proto::http1::{Fields, HeadLimits, TargetForm};
 pub use body::{Body, BodyError};
+pub use client::{
+    BodySender, Client, ClientBody, ClientBuilder, ClientCounters, ClientError, ClientResponse, Phase,
+    Processed, RequestBuilder,
+};
 pub use counters::HttpCounters;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 pub use request::Request;
