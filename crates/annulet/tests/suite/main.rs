@@ -13,6 +13,8 @@ mod drain;
 mod echo;
 mod ecosystem;
 mod failing;
+#[cfg(feature = "http")]
+mod http_client;
 mod limits;
 mod memory;
 mod options;

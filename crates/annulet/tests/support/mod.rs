@@ -45,7 +45,7 @@ pub(crate) use gate::{Gate, until};
 pub(crate) use isolate::{each_driver_alone, isolated, isolated_under};
 pub(crate) use pattern::Pattern;
 pub(crate) use process::{Memory, descriptors, threads};
-pub(crate) use thread::thread;
+pub(crate) use thread::{Thread, thread};
 
 use std::net::SocketAddr;
 use std::time::Duration;
