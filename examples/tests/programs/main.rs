@@ -12,12 +12,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Which examples the tests of this target start.
-const TESTED: [&str; 20] = [
+const TESTED: [&str; 21] = [
     "client",
     "command",
     "echo",
     "graceful_shutdown",
     "http_chat",
+    "http_client",
     "http_events",
     "http_graceful_shutdown",
     "http_hello",

@@ -19,6 +19,18 @@ fn client_sends_what_is_typed_and_prints_what_comes_back() {
 }
 
 #[test]
+fn http_client_asks_its_own_server() {
+    on_each_driver(|driver| {
+        let said = Program::start("http_client", driver, &[]).wait();
+        assert_eq!(said[..2], ["200 OK hello", "200 OK hello"]);
+        assert!(said[2].starts_with("404 Not Found"), "{said:?}");
+        assert_eq!(said[3..5], ["received 588890 bytes", "the server has got 8890 bytes"]);
+        assert_eq!(said[5], "cannot connect to 127.0.0.1:1; nothing was sent: true");
+        assert!(said[6].starts_with("drained ") && said[6].ends_with(", cut 0"), "{said:?}");
+    });
+}
+
+#[test]
 fn length_prefixed_asks_its_own_server() {
     on_each_driver(|driver| {
         let said = Program::start("length_prefixed", driver, &[]).wait();
