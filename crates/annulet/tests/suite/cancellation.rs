@@ -52,7 +52,7 @@ fn uneven(address: std::net::SocketAddr, seed: u64) {
         }
     }
     client.shutdown(Shutdown::Write).expect("shutdown");
-    assert_eq!(read_all(&mut client), []);
+    assert_eq!(read_all(&mut client), b"");
 }
 
 async fn uneven_clients(server: Server) {

@@ -156,7 +156,7 @@ fn every_byte_restarts_the_idle_clock() {
                     std::thread::sleep(IDLE / 10);
                 }
                 client.shutdown(Shutdown::Write).expect("shutdown");
-                assert_eq!(read_all(&mut client), []);
+                assert_eq!(read_all(&mut client), b"");
             })
             .await;
             assert_eq!(errors.seen(), [None]);
@@ -397,7 +397,7 @@ fn a_clock_that_is_off_never_fires() {
                 pause();
                 exchange(&mut client, b"again\n");
                 client.shutdown(Shutdown::Write).expect("shutdown");
-                assert_eq!(read_all(&mut client), []);
+                assert_eq!(read_all(&mut client), b"");
             })
             .await;
             assert_eq!(errors.seen(), [None]);
@@ -430,7 +430,7 @@ fn the_time_a_handler_is_busy_counts_against_nobody() {
                     exchange(&mut client, b"work");
                 }
                 client.shutdown(Shutdown::Write).expect("shutdown");
-                assert_eq!(read_all(&mut client), []);
+                assert_eq!(read_all(&mut client), b"");
             })
             .await;
             assert_eq!(errors.seen(), [None]);
@@ -465,7 +465,7 @@ fn the_time_after_a_dropped_recv_counts_against_nobody() {
                 exchange(&mut client, b"work");
                 exchange(&mut client, b"more");
                 client.shutdown(Shutdown::Write).expect("shutdown");
-                assert_eq!(read_all(&mut client), []);
+                assert_eq!(read_all(&mut client), b"");
             })
             .await;
             assert_eq!(errors.seen(), [None]);

@@ -147,7 +147,7 @@ fn halves_work_in_two_tasks_and_make_a_whole_again() {
                 client.write_all(b"whole?").expect("write");
                 assert_eq!(read_exactly(&mut client, 6), b"whole!");
                 client.shutdown(Shutdown::Write).expect("shutdown");
-                assert_eq!(read_all(&mut client), []);
+                assert_eq!(read_all(&mut client), b"");
             })
             .await;
             assert_eq!(counter("handlers_failed") + counter("handlers_panicked"), 0);
