@@ -18,7 +18,7 @@ use crate::response::{IntoResponse, Response};
 /// sent, without decoding and without a second look at a trailing `/`.
 ///
 /// What no route has is answered 404; a route without the method, 405 with `Allow`; OPTIONS, where no route has it, 204 with
-/// `Allow`. HEAD goes to the handler of GET where it has none of its own: its body is not sent.
+/// `Allow`; CONNECT and methods nobody has heard of, 501. HEAD goes to the handler of GET where it has none of its own: its body is not sent.
 #[derive(Default)]
 #[must_use]
 pub struct Router {
@@ -173,7 +173,10 @@ impl Router {
         }
         match &self.fallback {
             Some(endpoint) => Found::Endpoint(endpoint),
-            None if is_known(method) => Found::Answer(StatusCode::NOT_FOUND.into_response()),
+            // CONNECT asks for no path, but for what this server is not: a proxy.
+            None if is_known(method) && form != TargetForm::Authority => {
+                Found::Answer(StatusCode::NOT_FOUND.into_response())
+            }
             None => Found::Answer(StatusCode::NOT_IMPLEMENTED.into_response()),
         }
     }
