@@ -53,6 +53,24 @@ impl Client {
         assert_eq!(received, expected);
     }
 
+    /// The next bytes.
+    #[track_caller]
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).expect("bytes");
+        bytes
+    }
+
+    /// The next bytes, up to and with `end`.
+    #[track_caller]
+    pub(crate) fn until(&mut self, end: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(end.as_bytes()) {
+            bytes.extend(self.take(1));
+        }
+        bytes
+    }
+
     /// The server must end, in order and without another byte.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
