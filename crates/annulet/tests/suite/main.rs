@@ -15,6 +15,18 @@ mod ecosystem;
 mod failing;
 #[cfg(feature = "http")]
 mod http_client;
+#[cfg(feature = "http")]
+mod http_server;
+#[cfg(feature = "http")]
+mod http_server_bodies;
+#[cfg(feature = "http")]
+mod http_server_ends;
+#[cfg(feature = "http")]
+mod http_server_limits;
+#[cfg(feature = "http")]
+mod http_server_responses;
+#[cfg(feature = "http")]
+mod http_server_routes;
 mod limits;
 mod memory;
 mod options;

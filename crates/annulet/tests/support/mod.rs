@@ -35,6 +35,8 @@
 mod client;
 mod gate;
 pub(crate) mod helper;
+#[cfg(feature = "http")]
+pub(crate) mod http;
 mod isolate;
 mod pattern;
 mod process;
