@@ -104,7 +104,8 @@ pub(crate) fn respond_at_once(
         Content::Payload(payload) => payload.len(),
         Content::Stream(_) | Content::Upgrade(_) => return AtOnce::Later,
     };
-    if asked.is_connect || (asked.has_body && !state.is_received()) {
+    let is_usual = !asked.is_connect && !response.status.is_informational();
+    if !is_usual || (asked.has_body && !state.is_received()) {
         return AtOnce::Later;
     }
     if !matches!(state.connection().poll_room(cx, length), Poll::Ready(Ok(()))) {
@@ -125,6 +126,9 @@ pub(crate) async fn respond(
     asked: Asked,
 ) -> Result<After, HandlerError> {
     let exchange = &exchange;
+    if response.status.is_informational() && !matches!(response.content, Content::Upgrade(_)) {
+        response = no_answer(exchange, response.status);
+    }
     let mut is_received = true;
     if asked.has_body {
         match exchange.settle() {
@@ -164,6 +168,14 @@ pub(crate) async fn respond(
     }
     exchange.end();
     Ok(if keeps { After::Next } else { After::Close })
+}
+
+/// An interim status ends nothing: the client would take the answer to its next request for the one it waits for.
+#[cold]
+fn no_answer(exchange: &Exchange, status: StatusCode) -> Response {
+    exchange.local().counters.http_handlers_failed.increment();
+    tracing::error!(connection = exchange.number(), %status, "a handler returned an interim status; answered 500");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 /// What a body that broke the rules is answered with, whatever its handler said.

@@ -306,6 +306,29 @@ fn statuses_without_a_body_have_none_whatever_the_handler_says() {
     });
 }
 
+/// An interim status ends nothing: the client would take the answer to its next request for the one it waits for.
+#[test]
+fn an_interim_status_is_no_answer() {
+    each_driver(|builder| {
+        run(builder, async {
+            let server = serve_http(service(async |request: Request| {
+                StatusCode::from_bytes(&request.path().as_bytes()[1..4]).expect("a status")
+            }))
+            .await;
+            let address = address(&server);
+            thread(move || {
+                let mut peer = Peer::connect(address);
+                for target in ["/100", "/101", "/103", "/199"] {
+                    assert_eq!(peer.ask(get(target)).status, 500, "{target}");
+                }
+                assert_eq!(peer.ask(get("/200")).status, 200);
+            })
+            .await;
+            stop(server).await;
+        });
+    });
+}
+
 #[test]
 fn http_1_0_closes_unless_it_asks_to_stay_and_never_sees_chunks() {
     each_driver(|builder| {
