@@ -102,6 +102,8 @@ impl Incoming {
     /// Takes what belongs to the body from the front of `input`: all its bytes, without a copy where `input` is nothing else.
     /// `None` when there are none.
     pub(crate) fn take(&mut self, input: &mut Option<Chunk>) -> Result<Option<Chunk>, BodyError> {
+        // Who has begun to send waits for nothing.
+        self.continue_due &= input.is_none();
         let result = self.cut(input).and_then(|data| {
             self.received += data.as_deref().map_or(0, <[u8]>::len) as u64;
             if self.received > self.max {

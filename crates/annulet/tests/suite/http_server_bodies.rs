@@ -111,6 +111,35 @@ fn a_client_that_waits_is_told_to_go_on_when_the_handler_reads() {
 }
 
 #[test]
+fn a_client_that_does_not_wait_for_word_gets_none() {
+    each_driver(|builder| {
+        run(builder, async {
+            let server = serve_http(service(count)).await;
+            let address = address(&server);
+            let counters = Counters::here();
+            thread(move || {
+                let mut peer = Peer::connect(address);
+                let fields = "Content-Length: 4\r\nExpect: 100-continue\r\n";
+                assert_eq!(peer.ask(request("POST", "/", fields, "body")).text(), "4");
+                // Half of it is word enough that the other half comes.
+                peer.send(request("POST", "/", fields, "bo"));
+                let all =
+                    request("POST", "/", fields, "body").len() + request("POST", "/", fields, "bo").len();
+                counters.wait_for("bytes_received", all as u64);
+                peer.send("dy");
+                assert_eq!(peer.answer().text(), "4");
+                // HTTP/1.0 knows nothing of it (RFC 9110 §10.1.1).
+                peer.send("POST / HTTP/1.0\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+                peer.send("body");
+                assert_eq!(peer.answer().text(), "4");
+            })
+            .await;
+            stop(server).await;
+        });
+    });
+}
+
+#[test]
 fn a_client_that_waits_and_is_answered_at_once_is_not_asked_for_the_body() {
     each_driver(|builder| {
         run(builder, async {
