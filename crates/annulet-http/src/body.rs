@@ -44,7 +44,7 @@ pub enum BodyError {
     #[error("the body comes too slowly")]
     TooSlow,
     /// The connection failed, ended, or timed out.
-    #[error(transparent)]
+    #[error("the rest of the body did not come")]
     Connection(#[from] Error),
     /// The request was answered already.
     #[error("the request this body belongs to has been answered")]

@@ -29,7 +29,7 @@ pub struct BodyWriter {
 #[non_exhaustive]
 pub enum WriteError {
     /// The connection failed: the client is gone.
-    #[error(transparent)]
+    #[error("the response cannot be sent")]
     Connection(#[from] Error),
     /// More bytes than the length that was announced. None of them were written.
     #[error("more bytes were written than the response announced")]

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use annulet::Connection;
 use annulet::http::{
-    HandlerError, IntoResponse, Request, Response, Router, Settings, StatusCode, router, service,
+    BodyError, HandlerError, IntoResponse, Request, Response, Router, Settings, StatusCode, WriteError,
+    router, service,
 };
 
 use crate::support::http::*;
@@ -418,4 +419,15 @@ fn what_happens_is_counted() {
             stop(server).await;
         });
     });
+}
+
+/// So that it is logged as the client's doing, not as the handler's.
+#[test]
+fn the_clients_end_is_known_as_such_to_whom_it_befell() {
+    let reset = annulet::Error::Reset;
+    let errors = [HandlerError::from(WriteError::from(reset)), HandlerError::from(BodyError::from(reset))];
+    for error in errors {
+        assert_eq!(error.connection_error(), Some(reset));
+        assert!(error.to_string().ends_with(&format!(": {reset}")), "{error}");
+    }
 }
