@@ -79,6 +79,14 @@ impl State {
         true
     }
 
+    /// Asks a client that waits for word to send the body, unless a response is on its way already.
+    fn say_continue(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.incoming.continue_due) && !self.outgoing.is_begun() {
+            self.connection().compose(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"))?;
+        }
+        Ok(())
+    }
+
     /// The clocks learn of it.
     fn body_has_ended(&mut self) {
         if std::mem::take(&mut self.streams_in) {
@@ -356,9 +364,7 @@ impl Exchange {
 
     /// Waits for more of a body.
     fn poll_input(&self, state: &mut State, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        if std::mem::take(&mut state.incoming.continue_due) && !state.outgoing.is_begun() {
-            state.connection().compose(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"))?;
-        }
+        state.say_continue()?;
         if !state.streams_in {
             state.streams_in = true;
             state.connection().message_streams();
@@ -396,6 +402,19 @@ impl Exchange {
     pub(crate) fn with_incoming<R>(&self, number: u32, f: impl FnOnce(&mut Incoming) -> R) -> Option<R> {
         let mut state = self.state();
         (state.number == number).then(|| f(&mut state.incoming))
+    }
+
+    /// The body is read while the response is sent: now is the time to ask for it. Whether it has ended.
+    pub(crate) fn ask_for_body(&self) -> Result<bool, BodyError> {
+        let mut state = self.state();
+        if let Some(error) = state.incoming.error {
+            return Err(error);
+        }
+        let is_received = state.is_received();
+        if !is_received && state.input.is_none() {
+            state.say_continue()?;
+        }
+        Ok(is_received)
     }
 
     /// Looks at what has arrived of a body that nobody reads any more, so that what is wrong with it is found before the

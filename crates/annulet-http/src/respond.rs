@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::body::BodyError;
 use crate::exchange::{Exchange, State};
 use crate::local::Local;
+use crate::log::Access;
 use crate::outgoing::{COPIED_MAX, Framing};
 use crate::response::{Content, IntoResponse, LocalFuture, Response, Source, Streaming, UpgradeFn};
 use crate::writer::BodyWriter;
@@ -111,7 +112,7 @@ pub(crate) fn respond_at_once(
     if !matches!(state.connection().poll_room(cx, length), Poll::Ready(Ok(()))) {
         return AtOnce::Later;
     }
-    let keeps = asked.keeps_alive && can_keep(exchange, state, response, true);
+    let keeps = asked.keeps_alive && can_keep(exchange, state, response, Rest::None);
     if stage_whole(exchange, state, response, asked, keeps).is_err() {
         return AtOnce::Later;
     }
@@ -122,35 +123,18 @@ pub(crate) fn respond_at_once(
 /// Sends a response, and takes what the request left behind.
 pub(crate) async fn respond(
     exchange: Rc<Exchange>,
-    mut response: Response,
+    response: Response,
     asked: Asked,
+    access: Option<Access>,
 ) -> Result<After, HandlerError> {
     let exchange = &exchange;
-    if response.status.is_informational() && !matches!(response.content, Content::Upgrade(_)) {
-        response = no_answer(exchange, response.status);
+    let (mut response, rest) = settle(exchange, response, asked);
+    if let Some(access) = access {
+        access.log(&response);
     }
-    let mut is_received = true;
-    if asked.has_body {
-        match exchange.settle() {
-            Ok(ended) => is_received = ended,
-            Err(error) => response = refused_body(exchange, error),
-        }
-    }
-    if let Content::Upgrade(_) = response.content
-        && (!(asked.upgrades || asked.is_connect) || !is_received)
-    {
-        response = Response { status: StatusCode::UPGRADE_REQUIRED, content: Content::Empty, ..response };
-    }
-    if asked.is_connect && !matches!(response.content, Content::Upgrade(_)) {
-        response = no_tunnel(response);
-    }
-    let keeps = asked.keeps_alive && can_keep(exchange, &mut exchange.state(), &response, is_received);
+    let keeps = asked.keeps_alive && can_keep(exchange, &mut exchange.state(), &response, rest);
     let keeps = match std::mem::replace(&mut response.content, Content::Empty) {
         Content::Upgrade(serve) => {
-            if asked.is_connect {
-                response.status = StatusCode::OK;
-                response.headers_mut().remove(UPGRADE);
-            }
             compose_head(exchange, &mut exchange.state(), &response, None, Persistence::Upgrade, b"")?;
             return Ok(After::Upgrade(serve));
         }
@@ -163,11 +147,50 @@ pub(crate) async fn respond(
             keeps
         }
     };
-    if !is_received && keeps {
-        discard_body(exchange).await?;
-    }
+    let keeps = keeps && (rest == Rest::None || discard_body(exchange).await);
     exchange.end();
     Ok(if keeps { After::Next } else { After::Close })
+}
+
+/// What is still to come of a request that is about to be answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    None,
+    /// What the response is made of.
+    Read,
+    /// What nobody reads.
+    Unread,
+}
+
+/// What is really answered: the server has the last word on what frames and on what follows.
+fn settle(exchange: &Rc<Exchange>, mut response: Response, asked: Asked) -> (Response, Rest) {
+    if response.status.is_informational() && !matches!(response.content, Content::Upgrade(_)) {
+        response = no_answer(exchange, response.status);
+    }
+    let mut rest = Rest::None;
+    if asked.has_body {
+        let is_read = matches!(response.content, Content::Stream(_)) && has_reader(exchange);
+        match if is_read { exchange.ask_for_body() } else { exchange.settle() } {
+            Ok(true) => {}
+            Ok(false) => rest = if is_read { Rest::Read } else { Rest::Unread },
+            Err(error) => response = refused_body(exchange, error),
+        }
+    }
+    match response.content {
+        Content::Upgrade(_) if rest == Rest::None && asked.is_connect => {
+            response.status = StatusCode::OK;
+            response.headers_mut().remove(UPGRADE);
+        }
+        Content::Upgrade(_) if rest == Rest::None && asked.upgrades => {}
+        Content::Upgrade(_) => {
+            response = Response { status: StatusCode::UPGRADE_REQUIRED, content: Content::Empty, ..response };
+        }
+        _ => {}
+    }
+    if asked.is_connect && !matches!(response.content, Content::Upgrade(_)) {
+        response = no_tunnel(response);
+    }
+    (response, rest)
 }
 
 /// An interim status ends nothing: the client would take the answer to its next request for the one it waits for.
@@ -176,6 +199,11 @@ fn no_answer(exchange: &Exchange, status: StatusCode) -> Response {
     exchange.local().counters.http_handlers_failed.increment();
     tracing::error!(connection = exchange.number(), %status, "a handler returned an interim status; answered 500");
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+/// Whether somebody besides the connection and its response still has the request's body: the response may be made of it.
+fn has_reader(exchange: &Rc<Exchange>) -> bool {
+    Rc::strong_count(exchange) > 2
 }
 
 /// What a body that broke the rules is answered with, whatever its handler said.
@@ -203,12 +231,12 @@ fn no_tunnel(response: Response) -> Response {
 
 /// Whether the connection can go on after the response.
 #[inline]
-fn can_keep(exchange: &Exchange, state: &mut State, response: &Response, is_received: bool) -> bool {
+fn can_keep(exchange: &Exchange, state: &mut State, response: &Response, rest: Rest) -> bool {
     let says_close = response.headers.as_ref().is_some_and(|headers| says_close(headers));
     !says_close
         && !exchange.is_last(state)
         && !state.connection().is_draining()
-        && (is_received || can_discard(state))
+        && (rest != Rest::Unread || can_discard(state))
 }
 
 /// Whether what is left of the request is little enough to throw away, and is sure to come.
@@ -311,15 +339,16 @@ fn write_head(
         Some(BodyFraming::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Some(BodyFraming::UntilEnd) | None => {}
     }
-    match persistence {
-        Persistence::Keep => {}
-        Persistence::KeepAndSay => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
-        Persistence::Upgrade if response.status == StatusCode::SWITCHING_PROTOCOLS => {
-            out.extend_from_slice(b"Connection: upgrade\r\n");
-        }
-        Persistence::Upgrade => {}
-    }
+    // Who sends Upgrade says so (RFC 9110 §7.8).
+    let upgrades = response.headers.as_ref().is_some_and(|headers| headers.contains_key(UPGRADE));
+    out.extend_from_slice(match (persistence, upgrades) {
+        (Persistence::Keep | Persistence::Upgrade, false) => b"",
+        (Persistence::Keep | Persistence::Upgrade, true) => b"Connection: upgrade\r\n",
+        (Persistence::KeepAndSay, false) => b"Connection: keep-alive\r\n",
+        (Persistence::KeepAndSay, true) => b"Connection: keep-alive, upgrade\r\n",
+        (Persistence::Close, false) => b"Connection: close\r\n",
+        (Persistence::Close, true) => b"Connection: close, upgrade\r\n",
+    });
     out.extend_from_slice(b"\r\n");
 }
 
@@ -450,12 +479,16 @@ fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Throws away what nobody read.
-async fn discard_body(exchange: &Exchange) -> Result<(), BodyError> {
+/// Throws away what nobody read; false when the connection is better ended.
+async fn discard_body(exchange: &Exchange) -> bool {
     let number = exchange.current();
     let mut left = DISCARDED_MAX;
-    while let Some(data) = poll_fn(|cx| exchange.poll_body(number, cx)).await? {
-        left = left.checked_sub(data.len() as u64).ok_or(BodyError::TooLarge)?;
+    while can_discard(&exchange.state()) {
+        match poll_fn(|cx| exchange.poll_body(number, cx)).await {
+            Ok(Some(data)) if data.len() as u64 <= left => left -= data.len() as u64,
+            Ok(Some(_)) | Err(_) => return false,
+            Ok(None) => return true,
+        }
     }
-    Ok(())
+    false
 }

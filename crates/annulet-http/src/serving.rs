@@ -67,6 +67,7 @@ impl Future for Serving {
                                     exchange.clone(),
                                     response,
                                     Asked::refused(),
+                                    None,
                                 )));
                             }
                             None => return Poll::Ready(Ok(())),
@@ -184,14 +185,18 @@ fn answer(
     access: Option<Access>,
     cx: &mut Context<'_>,
 ) -> Option<Stage> {
+    let next = match respond_at_once(exchange, &mut response, asked, cx) {
+        AtOnce::Next => Some(Stage::Head),
+        AtOnce::Close => None,
+        AtOnce::Later => {
+            let responding = respond(exchange.clone(), response, asked, access);
+            return Some(Stage::Response(Box::pin(responding)));
+        }
+    };
     if let Some(access) = access {
         access.log(&response);
     }
-    match respond_at_once(exchange, &mut response, asked, cx) {
-        AtOnce::Next => Some(Stage::Head),
-        AtOnce::Close => None,
-        AtOnce::Later => Some(Stage::Response(Box::pin(respond(exchange.clone(), response, asked)))),
-    }
+    next
 }
 
 /// The answer to what is no request, if there is any.

@@ -323,6 +323,98 @@ fn a_body_that_breaks_after_the_answer_ends_the_connection_without_another() {
             })
             .await;
             assert_eq!(counter("http_requests"), 3);
+            assert_eq!(counter("handlers_failed"), 0, "it was the client");
+            stop(server).await;
+        });
+    });
+}
+
+/// Once a part of the response is on its way there is nothing but to cut it.
+#[test]
+fn a_body_that_breaks_during_a_streaming_response_cuts_it() {
+    each_driver(|builder| {
+        run(builder, async {
+            let server = serve_http(service(async |request: Request| {
+                let mut incoming = request.into_body();
+                Response::stream(async move |mut body| {
+                    while let Some(chunk) = incoming.recv().await? {
+                        body.send(chunk).await?;
+                    }
+                    Ok(())
+                })
+            }))
+            .await;
+            let address = address(&server);
+            thread(move || {
+                let mut peer = Peer::connect(address);
+                assert_eq!(peer.ask(post_chunks("/", &["one", "two"])).text(), "onetwo");
+                peer.send(request("POST", "/", "Transfer-Encoding: chunked\r\n", "3\r\none\r\n"));
+                assert_eq!(peer.answer_to_head().status, 200);
+                assert_eq!(peer.chunk().as_deref(), Some(&b"one"[..]));
+                peer.send("x\r\n");
+                assert_eq!(peer.rest(), (Vec::new(), End::Reset));
+            })
+            .await;
+            assert_eq!(counter("http_responses_cut"), 1);
+            stop(server).await;
+        });
+    });
+}
+
+/// Goal: a response may be made of the request's body. Method: bodies that are there already, that come later, that are asked
+/// for, and that are longer than what would be thrown away.
+#[test]
+fn a_streaming_response_may_read_the_body_to_its_end() {
+    each_driver(|builder| {
+        run(builder, async {
+            let server = serve_http(router(|_| {
+                Router::new()
+                    .post("/writer", async |request: Request| {
+                        let mut incoming = request.into_body();
+                        Response::stream(async move |mut body| {
+                            while let Some(chunk) = incoming.recv().await? {
+                                body.send(chunk).await?;
+                            }
+                            Ok(())
+                        })
+                    })
+                    .post("/body", async |request: Request| {
+                        ::http::Response::new(request.into_http().into_body())
+                    })
+                    .post("/half", async |request: Request| {
+                        let mut incoming = request.into_body();
+                        Response::stream(async move |mut body| {
+                            let first = incoming.recv().await?.expect("a chunk");
+                            Ok(body.send(first).await?)
+                        })
+                    })
+            }))
+            .await;
+            let address = address(&server);
+            thread(move || {
+                let mut peer = Peer::connect(address);
+                let large = "0123456789".repeat(10_000);
+                for path in ["/writer", "/body"] {
+                    for body in ["short", &large] {
+                        for sent in [post(path, body), post_chunks(path, &[body])] {
+                            let answer = peer.ask(sent);
+                            assert_eq!((answer.text(), answer.says_close()), (body, false), "{path}");
+                        }
+                    }
+                    peer.send(request("POST", path, "Content-Length: 4\r\nExpect: 100-continue\r\n", ""));
+                    assert_eq!(peer.answer().status, 100);
+                    peer.send("body");
+                    assert_eq!(peer.answer().text(), "body");
+                }
+                // What it leaves is nobody's.
+                assert_eq!(peer.ask(post_chunks("/half", &["a", "b"])).status, 200);
+                assert_eq!(peer.ask(post("/writer", "next")).text(), "next");
+                peer.send(request("POST", "/half", "Content-Length: 1000000\r\n", "x"));
+                assert_eq!(peer.answer().text(), "x");
+                peer.expect_end();
+            })
+            .await;
+            assert_eq!(counter("handlers_failed"), 0, "no handler did");
             stop(server).await;
         });
     });

@@ -360,6 +360,55 @@ impl http_body::Body for Frames {
 }
 
 #[test]
+fn responses_of_the_http_crate_are_sent_with_their_bodies() {
+    each_driver(|builder| {
+        run(builder, async {
+            let server = serve_http(router(|_| {
+                let text = || [Ok(Frame::data("one")), Ok(Frame::data("")), Ok(Frame::data("two"))];
+                let with_trailers = || [Ok(Frame::data("one")), Ok(Frame::trailers(trailers()))];
+                Router::new()
+                    .get("/sized", async move |_| from_frames(Some(6), text()))
+                    .get("/chunks", async move |_| from_frames(None, text()))
+                    .get("/trailers", async move |_| from_frames(None, with_trailers()))
+                    .get("/echo", async |request: Request| {
+                        let (parts, body) = request.into_http().into_parts();
+                        let mut response = ::http::Response::new(body);
+                        *response.status_mut() = ::http::StatusCode::ACCEPTED;
+                        response.headers_mut().insert("x-host", parts.headers["host"].clone());
+                        response
+                            .headers_mut()
+                            .insert("x-target", parts.uri.to_string().parse().expect("a value"));
+                        response
+                    })
+            }))
+            .await;
+            let address = address(&server);
+            thread(move || {
+                let mut peer = Peer::connect(address);
+                let answer = peer.ask(get("/sized"));
+                assert_eq!((answer.field("content-length"), answer.text()), (Some("6"), "onetwo"));
+                let answer = peer.ask(get("/chunks"));
+                assert_eq!((answer.field("transfer-encoding"), answer.text()), (Some("chunked"), "onetwo"));
+                let answer = peer.ask(get("/trailers"));
+                assert_eq!((answer.text(), answer.trailers.as_str()), ("one", "x-sum: 6\r\n"));
+                let chunks = "4\r\nbody\r\n0\r\nX-Sum: 7\r\n\r\n";
+                let answer = peer.ask(request("GET", "/echo?a=b", "Transfer-Encoding: chunked\r\n", chunks));
+                assert_eq!((answer.status, answer.text()), (202, "body"));
+                assert_eq!(
+                    (answer.field("x-host"), answer.field("x-target")),
+                    (Some("test"), Some("/echo?a=b"))
+                );
+                assert_eq!(answer.trailers, "x-sum: 7\r\n");
+                // Nothing to send is known to be nothing.
+                assert_eq!(peer.ask(get("/echo")).field("content-length"), Some("0"));
+            })
+            .await;
+            stop(server).await;
+        });
+    });
+}
+
+#[test]
 fn a_client_that_goes_during_a_response_ends_it_with_an_error() {
     each_driver(|builder| {
         run(builder, async {

@@ -124,11 +124,14 @@ fn requests_are_logged_when_asked_for() {
         let server = Server::start_on(driver, &["http", "--access-log"]);
         answer(&server, "GET /echo?a=%1b[31m", "", "");
         answer(&server, "DELETE /", "", "");
+        // What was answered, not what the handler said.
+        answer(&server, "GET /", "Transfer-Encoding: chunked\r\n", "x\r\n");
         let log = server.stop().stderr;
         let requests: Vec<_> = log.lines().filter(|line| line.contains("INFO request ")).collect();
-        let [first, second] = requests[..] else { panic!("{log}") };
-        assert!(first.contains("/echo?a=%1b[31m") && first.contains("200"), "{first}");
-        assert!(second.contains("DELETE") && second.contains("405"), "{second}");
+        let [first, second, third] = requests[..] else { panic!("{log}") };
+        assert!(first.contains("/echo?a=%1b[31m") && first.contains("status=200"), "{first}");
+        assert!(second.contains("DELETE") && second.contains("status=405"), "{second}");
+        assert!(third.contains("status=400"), "{third}");
 
         let server = Server::start_on(driver, &["http"]);
         answer(&server, "GET /echo", "", "");
