@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) incoming: Incoming,
     /// The connection's clocks know of a body.
     streams_in: bool,
+    /// What the client would go on with: its Upgrade fields, one to a line.
+    offered: Option<Box<[u8]>>,
     pub(crate) outgoing: Outgoing,
 }
 
@@ -63,6 +65,13 @@ impl State {
 }
 
 impl State {
+    /// Whether the client offered to go on with this protocol.
+    pub(crate) fn is_offered(&self, protocol: &[u8]) -> bool {
+        let offered = self.offered.as_deref().unwrap_or_default();
+        let mut offered = offered.split(|byte| matches!(byte, b',' | b'\n')).map(<[u8]>::trim_ascii);
+        offered.any(|offered| offered.eq_ignore_ascii_case(protocol))
+    }
+
     /// The request is answered.
     #[inline]
     pub(crate) fn end(&mut self) {
@@ -107,6 +116,7 @@ impl Exchange {
                 number: 0,
                 incoming: Incoming::none(),
                 streams_in: false,
+                offered: None,
                 outgoing: Outgoing::idle(),
             }),
         })
@@ -289,6 +299,14 @@ impl Exchange {
             }
             Err(error) => Some(Next::Refused(error)),
         }
+    }
+
+    /// Keeps in mind what a client offers that asks for an upgrade; the head will be gone when it is answered.
+    #[cold]
+    pub(crate) fn note_offer(&self, head: &RequestHead) {
+        let fields = head.fields().filter(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
+        let values: Vec<_> = fields.map(|(_, value)| value).collect();
+        self.state().offered = Some(values.join(&b'\n').into());
     }
 
     /// Begins a request without a body: its number.

@@ -32,7 +32,7 @@ pub(crate) struct Asked {
     is_connect: bool,
     is_http10: bool,
     keeps_alive: bool,
-    upgrades: bool,
+    pub(crate) upgrades: bool,
     has_body: bool,
 }
 
@@ -181,7 +181,7 @@ fn settle(exchange: &Rc<Exchange>, mut response: Response, asked: Asked) -> (Res
             response.status = StatusCode::OK;
             response.headers_mut().remove(UPGRADE);
         }
-        Content::Upgrade(_) if rest == Rest::None && asked.upgrades => {}
+        Content::Upgrade(_) if rest == Rest::None && asked.upgrades && is_offered(exchange, &response) => {}
         Content::Upgrade(_) => {
             response = Response { status: StatusCode::UPGRADE_REQUIRED, content: Content::Empty, ..response };
         }
@@ -191,6 +191,12 @@ fn settle(exchange: &Rc<Exchange>, mut response: Response, asked: Asked) -> (Res
         response = no_tunnel(response);
     }
     (response, rest)
+}
+
+/// Whether the client offered the protocol of an upgrade: another one it would not understand (RFC 9110 §7.8).
+fn is_offered(exchange: &Exchange, response: &Response) -> bool {
+    let protocol = response.headers.as_ref().and_then(|headers| headers.get(UPGRADE));
+    protocol.is_some_and(|protocol| exchange.state().is_offered(protocol.as_bytes()))
 }
 
 /// An interim status ends nothing: the client would take the answer to its next request for the one it waits for.

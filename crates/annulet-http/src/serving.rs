@@ -75,6 +75,9 @@ impl Future for Serving {
                         continue;
                     };
                     let asked = Asked::of(&parts.head);
+                    if asked.upgrades {
+                        exchange.note_offer(&parts.head);
+                    }
                     let access = Access::of(exchange, &parts.head);
                     match start(exchange, parts, cx) {
                         Started::Answered(response) => match answer(exchange, response, asked, access, cx) {

@@ -172,6 +172,50 @@ fn an_upgraded_connection_has_the_bytes_that_came_behind_its_request() {
 }
 
 #[test]
+fn an_upgrade_nobody_offered_is_426_and_one_that_is_declined_stays_http() {
+    each_driver(|builder| {
+        run(builder, async {
+            let server = serve_http(router(|_| {
+                Router::new()
+                    .get("/declines", async |_| "http")
+                    .get("/upgrades", async |_| Response::upgrade("echo", echo_lines))
+                    .post("/upgrades", async |_| Response::upgrade("echo", echo_lines))
+            }))
+            .await;
+            let address = address(&server);
+            thread(move || {
+                let mut peer = Peer::connect(address);
+                assert_eq!(peer.ask(request("GET", "/declines", UPGRADE, "")).text(), "http");
+                for fields in [
+                    "",
+                    "Upgrade: echo\r\n",
+                    "Connection: upgrade\r\n",
+                    "Connection: upgrade\r\nUpgrade: other\r\n",
+                    "Connection: upgrade\r\nUpgrade: echoes\r\n",
+                ] {
+                    let answer = peer.ask(request("GET", "/upgrades", fields, ""));
+                    assert_eq!((answer.status, answer.field("upgrade")), (426, Some("echo")), "{fields}");
+                    assert_eq!(answer.field("connection"), Some("upgrade"), "{fields}");
+                    assert_eq!(answer.field("content-length"), Some("0"));
+                }
+                // Where its body ends the other protocol begins: without that, there is none.
+                let fields = format!("{UPGRADE}Content-Length: 4\r\n");
+                assert_eq!(peer.ask(request("POST", "/upgrades", &fields, "bo")).status, 426);
+                peer.send("dy");
+                assert_eq!(peer.ask(get("/declines")).text(), "http");
+                assert_eq!(peer.ask(request("POST", "/upgrades", &fields, "body")).status, 101);
+                // HTTP/1.0 knows no upgrades (RFC 9110 §7.8).
+                let mut peer = Peer::connect(address);
+                let answer = peer.ask(format!("GET /upgrades HTTP/1.0\r\n{UPGRADE}\r\n"));
+                assert_eq!((answer.status, answer.field("connection")), (426, Some("keep-alive, upgrade")));
+            })
+            .await;
+            stop(server).await;
+        });
+    });
+}
+
+#[test]
 fn connect_makes_a_tunnel_where_a_handler_takes_it() {
     each_driver(|builder| {
         run(builder, async {
