@@ -1,6 +1,7 @@
 //! What the HTTP connections of one reactor share.
 
 use std::cell::{Cell, RefCell};
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use annulet_driver::Instant;
 use annulet_proto::http1::{write_content_length, write_status_line};
 use annulet_runtime::Reactor;
+use httpdate::HttpDate;
 
 use crate::content_type::ContentType;
 use crate::counters::HttpCounters;
@@ -97,9 +99,8 @@ impl Local {
         self.prepared_until.set(self.reactor.now() + (Duration::from_secs(1) - into_second));
         let Prepared { date, ok } = &mut *self.prepared.borrow_mut();
         date.clear();
-        date.extend_from_slice(b"Date: ");
-        date.extend_from_slice(httpdate::fmt_http_date(wall).as_bytes());
-        date.extend_from_slice(b"\r\n");
+        // Writing to a Vec does not fail.
+        let _ = write!(date, "Date: {}\r\n", HttpDate::from(wall));
         for (content_type, (head, announced)) in ContentType::ALL.into_iter().zip(ok) {
             head.clear();
             write_status_line(head, 200, "OK");

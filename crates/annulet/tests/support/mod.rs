@@ -30,7 +30,7 @@
 //! clock is what is tested, it has a lower bound and an upper bound of at least ten times what is expected.
 
 // Each test binary uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod client;
 mod gate;
