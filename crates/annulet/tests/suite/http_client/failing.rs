@@ -269,9 +269,10 @@ fn a_bare_lf_is_taken_where_that_is_allowed() {
 /// A peer that answers with `first` and then says nothing more.
 fn falls_silent(first: &'static str) -> Peer<()> {
     peer(1, move |_, mut stream| {
-        read_request(&mut stream).expect("a request");
-        stream.write_all(first.as_bytes()).expect("written");
-        await_end(&mut stream);
+        // A machine that is busy may give the client's time up before it gives this thread any.
+        if read_request(&mut stream).is_some() && stream.write_all(first.as_bytes()).is_ok() {
+            await_end(&mut stream);
+        }
     })
 }
 
@@ -301,9 +302,10 @@ fn a_head_that_trickles_in_is_given_up_all_the_same() {
     each_driver(|builder| {
         run(builder, async {
             let peer = peer(1, |_, mut stream| {
-                read_request(&mut stream).expect("a request");
-                stream.write_all(b"HTTP/1.1 200 OK\r\n").expect("written");
-                while stream.write_all(b"a").is_ok() {
+                read_request(&mut stream);
+                let mut next: &[u8] = b"HTTP/1.1 200 OK\r\n";
+                while stream.write_all(next).is_ok() {
+                    next = b"a";
                     std::thread::sleep(Duration::from_millis(5));
                 }
             });
@@ -349,13 +351,14 @@ fn a_body_that_stops_coming_is_given_up() {
 #[test]
 fn the_time_for_a_request_is_for_all_of_it() {
     each_driver(|builder| {
-        for (first, phase) in
-            [("", Phase::Head), ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfour", Phase::Body)]
-        {
+        for (first, time, phase) in [
+            ("", SOON, Phase::Head),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfour", SOON * 20, Phase::Body),
+        ] {
             run(builder.clone(), async {
                 let peer = falls_silent(first);
                 let client = Client::new();
-                let error = match client.get(&peer.url()).timeout(SOON).send().await {
+                let error = match client.get(&peer.url()).timeout(time).send().await {
                     Ok(mut response) => response.bytes().await.expect_err("too slow"),
                     Err(error) => error,
                 };

@@ -59,7 +59,7 @@ fn waiting_has_a_deadline_and_a_limit() {
         run(builder, async {
             let gate = Gate::new();
             let (server, url) = gated(&gate).await;
-            let wait = Duration::from_millis(50);
+            let wait = Duration::from_millis(500);
             let client =
                 Client::builder().connections_per_host_max(1).waiting_max(1).acquire_timeout(wait).build();
             let holder = spawn_local({
