@@ -141,7 +141,7 @@ fn requests_and_responses_of_the_http_crate_go_through() {
             let first = client.put(&url).body("passed on").send().await.expect("a response");
             let length = first.content_length();
             let request =
-                http::Request::post(format!("{url}/x")).header("accept", "a").body(first.into_body());
+                ::http::Request::post(format!("{url}/x")).header("accept", "a").body(first.into_body());
             let response = client.send_http(request.expect("a request")).await.expect("a response");
             assert_eq!(response.status(), StatusCode::OK);
             assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
