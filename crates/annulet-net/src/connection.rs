@@ -7,13 +7,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use annulet_driver::{Address, Chunk, SocketOption};
+use annulet_driver::{Address, Chunk, Payload, SocketOption};
 
 use crate::error::Error;
 use crate::framed::Framed;
 use crate::group::ListenerId;
 use crate::halves::{ReadHalf, WriteHalf};
-use crate::payload::Payload;
 use crate::stream::Stream;
 
 /// A byte stream to a peer, over TCP or a Unix socket.

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use annulet_driver::Chunk;
+use annulet_driver::{Chunk, Payload};
 
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::payload::Payload;
 
 /// The reading half; see [`Connection::split`]. Its methods are those of [`Connection`].
 pub struct ReadHalf(Connection);

@@ -22,14 +22,13 @@ mod halves;
 mod latch;
 mod listener;
 mod options;
-mod payload;
 mod server;
 mod stream;
 mod tcp;
 mod unix;
 
 pub use address::{ListenAddress, ParseAddressError};
-pub use annulet_driver::{Address, Chunk, UnixAddress};
+pub use annulet_driver::{Address, Chunk, Payload, UnixAddress};
 pub use connect::{CONNECT_TIMEOUT, Connector, connect};
 pub use connection::Connection;
 pub use counters::NetCounters;
@@ -38,7 +37,6 @@ pub use framed::{Framed, FramedError};
 pub use group::ListenerId;
 pub use halves::{ReadHalf, WriteHalf};
 pub use options::{Clock, Clocks, Limits};
-pub use payload::Payload;
 pub use server::{
     Cutter, DRAIN_TIMEOUT, DrainReport, Handler, ListenOptions, Protocol, ServeError, Server, ServerBuilder,
     Stats,

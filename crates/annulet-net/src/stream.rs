@@ -34,13 +34,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
-use annulet_driver::{Chunk, Instant, Key, Op, Outcome, Socket};
+use annulet_driver::{Chunk, Instant, Key, Op, Outcome, Payload, Socket};
 use annulet_runtime::{Reactor, Source, SourceId};
 
 use crate::counters::NetCounters;
 use crate::error::Error;
 use crate::group::Group;
-use crate::payload::Payload;
 
 use clocks::{Phase, Timing};
 use flags::{Flag, Flags};

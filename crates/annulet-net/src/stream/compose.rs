@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use annulet_driver::Payload;
+
 use super::local::STAGING_MAX;
 use super::{State, Stream, state_of};
 use crate::error::Error;
-use crate::payload::Payload;
 
 impl Stream {
     /// Has `write` append to what is staged last, or to a buffer of its own. It appends something.

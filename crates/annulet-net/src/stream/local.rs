@@ -5,12 +5,11 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use annulet_driver::Outcome;
+use annulet_driver::{Outcome, Payload};
 use annulet_runtime::{Reactor, Source};
 
 use super::{Buffers, Stream};
 use crate::counters::NetCounters;
-use crate::payload::Payload;
 
 /// Spare boxes and staging buffers kept per reactor.
 const SPARES_MAX: usize = 256;

@@ -5,13 +5,12 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use annulet_driver::{Op, Outcome};
+use annulet_driver::{Op, Outcome, Payload};
 use annulet_runtime::Reactor;
 
 use super::local::STAGING_MAX;
 use super::{Flag, Life, State, Stream, Trouble, WRITABLE, state_of, submit};
 use crate::error::Error;
-use crate::payload::Payload;
 
 /// Payloads staged at most, however small they are.
 const PAYLOADS_MAX: usize = 1024;

@@ -1,11 +1,12 @@
 //! Bytes on their way out.
 
-use annulet_driver::Chunk;
 use bytes::Bytes;
+
+use crate::pool::Chunk;
 
 /// Something to send without copying it: a received [`Chunk`], [`Bytes`], a static slice, or a `Vec`.
 ///
-/// The connection owns it from the moment it is staged until the kernel has taken its bytes.
+/// Whoever sends it owns it until the kernel has taken its bytes. Moving a payload does not move its bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Payload {
@@ -47,7 +48,12 @@ impl Payload {
         self.len() == 0
     }
 
-    pub(crate) fn advance(&mut self, count: usize) {
+    /// Removes the first `count` bytes.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.len(), "advance by {count} in a payload of {}", self.len());
         match self {
             Self::Chunk(chunk) => chunk.advance(count),
             Self::Bytes(bytes) => drop(bytes.split_to(count)),
@@ -57,7 +63,7 @@ impl Payload {
     }
 
     /// Lets go of a pool buffer, copying what is left of it.
-    pub(crate) fn unpin(&mut self) {
+    pub fn unpin(&mut self) {
         if let Self::Chunk(chunk) = self
             && chunk.is_lease()
         {
