@@ -83,6 +83,8 @@ counters! {
         starved_receives,
         /// Direct send calls.
         sends,
+        /// Sends that left with a turn's own entry into the kernel.
+        sends_queued,
         /// Bytes taken by send buffers.
         bytes_sent,
         /// Bytes delivered from streams.
@@ -126,6 +128,6 @@ mod tests {
         counters.visit(&mut |name, value| seen.push((name, value)));
         assert!(seen.contains(&("enters", 3)));
         assert!(seen.contains(&("bytes_sent", 5)));
-        assert_eq!(seen.len(), 21);
+        assert_eq!(seen.len(), 22);
     }
 }

@@ -10,6 +10,7 @@ use crate::counters::DriverCounters;
 use crate::instant::Instant;
 use crate::op::{Completion, Key, Op, Token};
 use crate::pool::{BufferPool, Chunk};
+use crate::send_queue::SendQueue;
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
 
 /// How long [`Driver::turn`] may sleep.
@@ -80,7 +81,7 @@ pub trait Driver {
     fn unparker(&self) -> Arc<dyn Unpark>;
 
     /// Offers `bytes` to a stream's send buffer without blocking and returns how many it took. They are only borrowed
-    /// for the call: no memory stays with the kernel.
+    /// for the call: no memory stays with the kernel. Not while a send on this stream is [queued](Self::send_queue).
     ///
     /// # Errors
     /// `WouldBlock` when it took none (then submit [`Op::Writable`]); otherwise the connection's error, such as
@@ -93,6 +94,12 @@ pub trait Driver {
     /// As for `try_send`.
     fn try_send_vectored(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Where sends are queued that leave in the next turn, in the entry into the kernel that it makes anyway. `None` where
+    /// that is no better than [`try_send`](Self::try_send), or not to be had.
+    fn send_queue(&mut self) -> Option<&mut SendQueue> {
+        None
+    }
+
     /// Takes what a stream has received, without blocking: `Ok(None)` at its end. Not to be mixed with a
     /// [`Op::Receive`] that has not ended, for the order of bytes would be lost. The chunk is on the heap.
     ///
@@ -100,7 +107,8 @@ pub trait Driver {
     /// `WouldBlock` when nothing is there; otherwise the connection's error.
     fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>>;
 
-    /// Closes a socket. No operation on it may be in flight: end them first (debug builds assert it).
+    /// Closes a socket. No operation on it may be in flight: end them first (debug builds assert it). What is queued to be
+    /// sent on it is not sent.
     fn close(&mut self, socket: Socket);
 
     /// Calls on sockets that have nothing to wait for.

@@ -18,6 +18,9 @@ pub struct Key {
 }
 
 impl Key {
+    /// Names no operation.
+    pub(crate) const NONE: Self = Self { slot: u32::MAX, generation: u32::MAX };
+
     /// Slot in the low, generation in the high half: the form that travels through the kernel as `user_data`.
     pub(crate) const fn to_bits(self) -> u64 {
         self.slot as u64 | (self.generation as u64) << 32
@@ -37,6 +40,8 @@ impl Key {
 /// | `Writable` | | `Writable`, `Failed`, `Cancelled` |
 /// | `Connect` | | `Connected`, `Failed`, `Cancelled` |
 /// | `Signal` | `Signal` × n | `Failed`, `Cancelled` |
+///
+/// [`Outcome::Sent`] belongs to no operation, but to the sends of a [`SendQueue`](crate::SendQueue).
 ///
 /// A cancelled operation may still deliver what had happened before the cancellation; only the completion marked
 /// [`last`](Completion::last) ends it.
@@ -91,6 +96,9 @@ pub enum Outcome {
     End,
     /// The stream takes bytes again, or has failed: try.
     Writable,
+    /// The sends queued before this turn were offered; [`SendQueue::take_sent`](crate::SendQueue::take_sent) says what became of
+    /// them.
+    Sent,
     /// The stream is connected.
     Connected,
     /// A signal arrived (several of one number may arrive as one).

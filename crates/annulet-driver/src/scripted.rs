@@ -31,6 +31,7 @@
 //! | `turn(Wait::Until(None))` | the same; with nothing queued and no unpark pending it panics: nothing will ever happen |
 //! | `cancel` | `Cancelled` in the next turn, after what was queued; or as [`Script::hold_cancellations`] says |
 //! | `try_send`, `try_send_vectored` | takes everything, or as much as [`Script::send_capacity`] left; the bytes are kept |
+//! | `send_queue` | none, unless made [`with_send_queue`](ScriptedDriver::with_send_queue); a turn offers what is queued as `try_send` would |
 //! | `try_receive`, `try_accept` | what [`Script::queue_bytes`], [`Script::queue_end`] and [`Script::queue_connection`] provided, else `WouldBlock` |
 //! | `open`, `listen`, `adopt` | a socket with a number never used before |
 //! | `duplicate` | refuses: there is no descriptor |
@@ -39,7 +40,7 @@
 //! # What it forbids
 //!
 //! It panics, with what happened, where a real driver would do damage or nothing: a socket used after its close, closed
-//! twice, or closed with an operation in flight; two operations that read (or write) on one socket; a script that
+//! twice, or closed with an operation in flight; a send, or an end of sending, while a send on the socket is queued; two operations that read (or write) on one socket; a script that
 //! completes an operation that has ended.
 //!
 //! Received chunks are leases on a real [`BufferPool`], so leaks and double returns show as on the real drivers.
@@ -64,6 +65,7 @@ use crate::instant::Instant;
 use crate::op::{Completion, Key, Op, Outcome, Token};
 use crate::options::DriverOptions;
 use crate::pool::{BufferPool, Chunk};
+use crate::send_queue::SendQueue;
 use crate::socket::Socket;
 
 /// Seed of [`ScriptedDriver::new`].
@@ -76,6 +78,7 @@ pub struct ScriptedDriver {
     pool: BufferPool,
     counters: Arc<DriverCounters>,
     doorbell: Arc<Doorbell>,
+    sends: Option<SendQueue>,
     /// Time of the latest turn.
     now: Instant,
 }
@@ -107,8 +110,48 @@ impl ScriptedDriver {
         let state = Rc::new(RefCell::new(State::new(seed)));
         let script = Script::new(Rc::clone(&state), pool.clone(), Arc::clone(&counters));
         let now = state.borrow().clock();
-        let driver = Self { state, script: script.clone(), pool, counters, doorbell: Arc::default(), now };
+        let driver = Self {
+            state,
+            script: script.clone(),
+            pool,
+            counters,
+            doorbell: Arc::default(),
+            sends: None,
+            now,
+        };
         (driver, script)
+    }
+
+    /// The same driver with a queue for sends, which it offers when it turns, before anything else.
+    #[must_use]
+    pub fn with_send_queue(mut self) -> Self {
+        self.sends = Some(SendQueue::new());
+        self
+    }
+
+    /// Offers what is queued; true when there was something.
+    fn offer_sends(&mut self) -> bool {
+        let Some(queue) = &mut self.sends else { return false };
+        let mut state = self.state.borrow_mut();
+        let offer = |(place, (socket, bytes)): (usize, (Socket, &[u8]))| {
+            let result = match socket.as_raw() {
+                -1 => Err(io::Error::from_raw_os_error(libc::EBADF)),
+                _ => state.open_socket(socket).send(&[io::IoSlice::new(bytes)]),
+            };
+            (!matches!(result, Ok(taken) if taken == bytes.len())).then_some((place, result))
+        };
+        let refused: Vec<_> = queue.queued_from(0).enumerate().filter_map(offer).collect();
+        for (place, result) in refused {
+            queue.refuse(place, result);
+        }
+        !queue.is_empty()
+    }
+
+    /// A send out of turn would overtake what is queued.
+    fn check_none_queued(&self, socket: Socket) {
+        let is_queued =
+            self.sends.as_ref().is_some_and(|queue| queue.queued_from(0).any(|(other, _)| other == socket));
+        assert!(!is_queued, "{socket:?} is used for sending while a send on it is queued");
     }
 
     /// Gives the script its chance to answer before the driver sleeps; true when there is something to deliver.
@@ -137,7 +180,9 @@ impl Driver for ScriptedDriver {
     /// When it would sleep for ever.
     fn turn(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> io::Result<()> {
         self.counters.enters.increment();
+        let has_sent = self.offer_sends();
         if let Wait::Until(deadline) = wait
+            && !has_sent
             && !self.is_anything_there()
         {
             let mut state = self.state.borrow_mut();
@@ -153,6 +198,10 @@ impl Driver for ScriptedDriver {
         self.now = state.clock();
         let before = completions.len();
         state.deliver(completions);
+        if has_sent && let Some(queue) = &mut self.sends {
+            self.counters.sends_queued.add(queue.len() as u64);
+            self.counters.bytes_sent.add(queue.conclude(completions, before));
+        }
         for completion in &completions[before..] {
             self.counters.cqes.increment();
             match &completion.outcome {
@@ -167,7 +216,8 @@ impl Driver for ScriptedDriver {
     }
 
     fn peek(&mut self) -> bool {
-        self.state.borrow().has_queued() || self.doorbell.0.load(Ordering::Acquire)
+        let has_sends = self.sends.as_ref().is_some_and(|queue| !queue.is_empty());
+        has_sends || self.state.borrow().has_queued() || self.doorbell.0.load(Ordering::Acquire)
     }
 
     fn now(&self) -> Instant {
@@ -197,10 +247,15 @@ impl Driver for ScriptedDriver {
     }
 
     fn try_send_vectored(&mut self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.check_none_queued(socket);
         self.counters.sends.increment();
         let taken = self.state.borrow_mut().open_socket(socket).send(slices)?;
         self.counters.bytes_sent.add(taken as u64);
         Ok(taken)
+    }
+
+    fn send_queue(&mut self) -> Option<&mut SendQueue> {
+        self.sends.as_mut()
     }
 
     fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>> {
@@ -215,6 +270,9 @@ impl Driver for ScriptedDriver {
 
     fn close(&mut self, socket: Socket) {
         self.counters.sockets_closed.increment();
+        if let Some(queue) = &mut self.sends {
+            queue.forget(socket);
+        }
         self.state.borrow_mut().close(socket);
     }
 

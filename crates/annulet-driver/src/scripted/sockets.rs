@@ -89,6 +89,9 @@ impl Sockets for ScriptedDriver {
     }
 
     fn shutdown(&mut self, socket: Socket, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Read {
+            self.check_none_queued(socket);
+        }
         let mut state = self.state.borrow_mut();
         state.check(Call::Shutdown)?;
         state.open_socket(socket).shutdowns.push(how);

@@ -19,6 +19,9 @@ pub(super) const WATCH: Key = Key { slot: OWN, generation: 1 };
 /// Cancellations. What they say is of no use: the cancelled operation's own completion tells how it ended.
 pub(super) const CANCEL: Key = Key { slot: OWN, generation: 2 };
 
+/// Slot of the keys of queued sends; the generation is the place in the queue. Not reached by the table either.
+pub(super) const SEND: u32 = u32::MAX - 1;
+
 /// Accept until cancelled (5.19).
 pub(super) fn accept(key: Key, listener: RawFd, flags: i32) -> Entry {
     opcode::AcceptMulti::new(Fd(listener)).flags(flags).build().user_data(key.to_bits())
@@ -31,6 +34,20 @@ pub(super) fn receive(key: Key, socket: RawFd, cap: u32) -> Entry {
         set_total_length(&mut entry, cap);
     }
     entry
+}
+
+/// Offer bytes to a stream's send buffer and say nothing when it took them all. The bytes must live until the entry into
+/// the kernel that takes this has returned.
+///
+/// `MSG_DONTWAIT` has the kernel do it then and there, whatever comes of it; `MSG_WAITALL` has it count as failed, so that
+/// it is told, when not all was taken.
+pub(super) fn send(place: usize, socket: RawFd, bytes: &[u8]) -> Entry {
+    const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+    // The kernel may take less than it is offered anyway.
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let entry = opcode::Send::new(Fd(socket), bytes.as_ptr(), length).flags(FLAGS).build();
+    let key = Key { slot: SEND, generation: place as u32 };
+    entry.flags(Flags::SKIP_SUCCESS).user_data(key.to_bits())
 }
 
 /// Receive once into a buffer of the pool.

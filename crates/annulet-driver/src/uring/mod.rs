@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   buffers that came back ──▶ buffer ring          parked receives ──▶ staged entries
-//!   staged entries ──▶ submission queue ──▶ one io_uring_enter: submit, work out, sleep as allowed
+//!   queued sends, staged entries ──▶ submission queue ──▶ one io_uring_enter: submit, work out, sleep as allowed
 //!   completion queue ──▶ completions;  what ended early ──▶ staged entries, for the next turn
 //! ```
 //!
@@ -13,13 +13,19 @@
 //! more often only where more was staged than the queue holds, or the completion queue overflowed.
 //!
 //! Some operations are not the ring's: `Writable` is watched by an epoll instance inside the ring ([`watch`]), signals
-//! are noted by a handler that wakes the driver, Unix sockets connect at once or not at all. Sends, options and closing
-//! are direct calls: the kernel never holds memory to be sent. No operation ever makes io_uring start a worker thread.
+//! are noted by a handler that wakes the driver, Unix sockets connect at once or not at all. Options and closing are direct
+//! calls. No operation ever makes io_uring start a worker thread.
+//!
+//! Sends are direct calls, or queued ([`send_queue`](crate::send_queue)) where the kernel can be trusted with that. Those are
+//! entries that may not wait and whose success makes no completion: they are over when the call that takes them returns.
+//! A turn with sends goes on entering the kernel until it has taken them all and every completion there is has been
+//! seen, so that none that failed can be among those left to the next turn.
 //!
 //! # Invariants
 //!
 //! - **U1** Memory that the kernel uses after a call has returned is: the queues, the entries of the buffer ring, the
-//!   pool's buffers, the addresses of connects. All of it outlives the last operation that may use it, or is leaked.
+//!   pool's buffers, the addresses of connects. All of it outlives the last operation that may use it, or is leaked. What
+//!   is sent is not among it: the kernel has read it by then.
 //! - **U2** The ring is closed before anything else of U1 is freed.
 //! - **U3** A slot is freed only by its operation's terminal completion, or by the driver itself for operations that the
 //!   kernel does not hold.
@@ -62,8 +68,13 @@ use crate::instant::Instant;
 use crate::op::{Completion, Key, Op, Outcome, Token};
 use crate::options::DriverOptions;
 use crate::pool::{BufferPool, Chunk};
+use crate::send_queue::SendQueue;
 use crate::socket::Socket;
 use crate::sys::{self, WakeFd};
+
+/// Queuefuls of completions that did not fit which a turn brings out. The rest is left to the next: while the kernel works,
+/// more may come.
+const QUEUEFULS_MAX: usize = 64;
 
 /// How long a driver that is dropped with operations in flight waits for their end.
 const DROP_PATIENCE: Duration = Duration::from_millis(100);
@@ -73,6 +84,8 @@ pub(crate) struct UringDriver {
     // Dropped first: U2.
     ring: Ring,
     operations: Operations,
+    /// Queued sends that were put into the submission queue, should a turn have failed since.
+    offered: usize,
     counters: Arc<DriverCounters>,
     now: Instant,
 }
@@ -106,7 +119,7 @@ impl UringDriver {
         pool.publish_usage();
         let wake = Arc::new(WakeFd::new()?);
         let operations = Operations::new(pool, buffers, wake, Arc::clone(&counters), setup.traits);
-        Ok(Self { ring, operations, counters, now: sys::monotonic_now() })
+        Ok(Self { ring, operations, offered: 0, counters, now: sys::monotonic_now() })
     }
 
     /// Entries of the submission queue, the completion queue and the buffer ring, as they came out.
@@ -179,12 +192,62 @@ impl UringDriver {
         }
     }
 
+    /// Puts the queued sends into the submission queue, ahead of what is staged.
+    fn offer_sends(&mut self, count: usize, completions: &mut Vec<Completion>) -> io::Result<()> {
+        while self.offered < count {
+            let room = self.ring.room();
+            if room == 0 {
+                self.make_room(completions)?;
+                continue;
+            }
+            let sends =
+                self.operations.sends.as_ref().expect("some are queued").queued_from(self.offered).take(room);
+            let entries = (self.offered..)
+                .zip(sends)
+                .map(|(place, (socket, bytes))| entry::send(place, socket.as_raw(), bytes));
+            // SAFETY: R2: the queue keeps the payloads until `conclude_sends`, which is when the kernel has taken the entries.
+            self.offered += unsafe { self.ring.push(entries) };
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the kernel has carried out every queued send and that all that failed are known; then tells of them.
+    #[inline(never)]
+    fn conclude_sends(
+        &mut self,
+        count: usize,
+        completions: &mut Vec<Completion>,
+        before: usize,
+    ) -> io::Result<()> {
+        while self.ring.pending() > 0 {
+            self.make_room(completions)?;
+        }
+        if self.ring.has_overflowed() {
+            // To the end, which there is: what overflows is not armed again before the next turn.
+            self.flush_overflow(completions, usize::MAX)?;
+        }
+        self.offered = 0;
+        let sends = self.operations.sends.as_mut().expect("some were queued");
+        self.counters.bytes_sent.add(sends.conclude(completions, before));
+        self.counters.sends_queued.add(count as u64);
+        Ok(())
+    }
+
+    /// Has the kernel take what is in the submission queue, or as much as it can.
+    fn make_room(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
+        /// What is given to a kernel that is out of memory.
+        const RESPITE: Duration = Duration::from_millis(1);
+        let taken = self.enter(Wait::Poll)?;
+        if self.reap(completions) == 0 && taken == 0 {
+            std::thread::sleep(RESPITE);
+        }
+        Ok(())
+    }
+
     /// Has the kernel bring out the completions that did not fit, a queueful at a time.
-    fn flush_overflow(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
-        /// The rest is left to the next turn: while the kernel works, more may come.
-        const QUEUEFULS_MAX: usize = 64;
+    fn flush_overflow(&mut self, completions: &mut Vec<Completion>, queuefuls_max: usize) -> io::Result<()> {
         self.counters.overflows.increment();
-        for _ in 0..QUEUEFULS_MAX {
+        for _ in 0..queuefuls_max {
             self.enter(Wait::Poll)?;
             if self.reap(completions) == 0 || !self.ring.has_overflowed() {
                 break;
@@ -218,14 +281,21 @@ impl Driver for UringDriver {
 
     fn turn(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> io::Result<()> {
         let before = completions.len();
+        let sends = self.operations.queued_sends();
         self.operations.take_ready(completions);
         self.operations.feed();
+        if sends > 0 {
+            self.offer_sends(sends, completions)?;
+        }
         let all_staged = self.stage(completions)?;
         let may_sleep = all_staged && completions.len() == before && !self.operations.may_unpark();
         self.wait(if may_sleep { self.still(wait) } else { Wait::Poll })?;
         self.reap(completions);
+        if sends > 0 {
+            self.conclude_sends(sends, completions, before)?;
+        }
         if self.ring.has_overflowed() {
-            self.flush_overflow(completions)?;
+            self.flush_overflow(completions, QUEUEFULS_MAX)?;
         }
         self.now = sys::monotonic_now();
         self.operations.deliver_signals(completions);
@@ -266,6 +336,10 @@ impl Driver for UringDriver {
         self.operations.sockets.try_send_vectored(socket, slices)
     }
 
+    fn send_queue(&mut self) -> Option<&mut SendQueue> {
+        self.operations.sends.as_mut()
+    }
+
     fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>> {
         self.operations.sockets.try_receive(socket)
     }
@@ -277,6 +351,9 @@ impl Driver for UringDriver {
             self.operations.len() > CHECKED_MAX || !self.operations.uses(socket.as_raw()),
             "{socket:?} is closed with an operation in flight"
         );
+        if let Some(sends) = &mut self.operations.sends {
+            sends.forget(socket);
+        }
         self.operations.sockets.close(socket);
     }
 

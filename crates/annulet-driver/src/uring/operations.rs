@@ -35,6 +35,7 @@ use super::watch::Watch;
 use crate::counters::DriverCounters;
 use crate::op::{Completion, Key, Op, Outcome, Token};
 use crate::pool::BufferPool;
+use crate::send_queue::SendQueue;
 use crate::signals::{self, SignalWatch};
 use crate::slots::Slots;
 use crate::socket::Address;
@@ -55,6 +56,8 @@ pub(super) struct Operations {
     /// The signal operations: none or one, usually.
     signals: Vec<Key>,
     watch: Option<Watch>,
+    /// What the next turn sends; none where the kernel does not tell short sends as they are.
+    pub(super) sends: Option<SendQueue>,
     wake: Arc<WakeFd>,
     pool: BufferPool,
     buffers: BufferRing,
@@ -83,6 +86,7 @@ impl Operations {
             ready: Vec::new(),
             signals: Vec::new(),
             watch: None,
+            sends: traits.quiet_sends.then(SendQueue::new),
             wake,
             pool,
             buffers,
@@ -96,11 +100,16 @@ impl Operations {
 
     /// Operations whose last completion was not delivered.
     pub(super) fn in_flight(&self) -> usize {
-        self.table.len() + self.ready.len()
+        self.table.len() + self.ready.len() + self.queued_sends()
     }
 
     pub(super) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Sends the next turn offers to the kernel.
+    pub(super) fn queued_sends(&self) -> usize {
+        self.sends.as_ref().map_or(0, SendQueue::len)
     }
 
     pub(super) fn pool(&self) -> &BufferPool {
@@ -124,6 +133,7 @@ impl Operations {
     pub(super) fn has_work(&self) -> bool {
         !self.ready.is_empty()
             || !self.staged.is_empty()
+            || self.queued_sends() > 0
             || !self.parked.is_empty() && (self.pool.has_free() || self.may_unpark())
     }
 
@@ -162,7 +172,7 @@ impl Operations {
 
     fn insert(&mut self, token: Token, kind: Kind) -> Key {
         let key = self.table.insert(Operation { token, kind });
-        debug_assert!(key.slot != entry::OWN, "the driver's own keys are never given out");
+        debug_assert!(key.slot < entry::SEND, "the driver's own keys are never given out");
         key
     }
 

@@ -4,7 +4,8 @@
 //!
 //! - **R1** A ring is made, entered and dropped by one thread (`SINGLE_ISSUER` would refuse another with EEXIST, and the
 //!   registered descriptor is an index into a table of the thread).
-//! - **R2** Whoever stages an entry keeps what the entry points to until its last completion.
+//! - **R2** Whoever stages an entry keeps what the entry points to until its last completion, or for a send until the call
+//!   that took it has returned.
 
 use std::collections::VecDeque;
 use std::io;
@@ -115,12 +116,29 @@ impl Ring {
     /// # Safety
     /// R2 holds for each of them.
     pub(super) unsafe fn fill(&mut self, staged: &mut VecDeque<squeue::Entry>, count: usize) -> usize {
+        let count = count.min(staged.len()).min(self.room());
+        // SAFETY: the caller's promise.
+        unsafe { self.push(staged.drain(..count)) }
+    }
+
+    /// Entries the submission queue has room for.
+    pub(super) fn room(&mut self) -> usize {
+        let queue = self.ring.submission();
+        queue.capacity() - queue.len()
+    }
+
+    /// Puts entries, no more than there is [`room`](Self::room) for, into the submission queue; returns how many.
+    ///
+    /// # Safety
+    /// R2 holds for each of them.
+    pub(super) unsafe fn push(&mut self, entries: impl Iterator<Item = squeue::Entry>) -> usize {
         let mut queue = self.ring.submission();
-        let count = count.min(staged.len()).min(queue.capacity() - queue.len());
-        for entry in staged.drain(..count) {
+        let mut count = 0;
+        for entry in entries {
             // SAFETY: the caller's promise.
             let pushed = unsafe { queue.push(&entry) };
             debug_assert!(pushed.is_ok(), "room was counted");
+            count += 1;
         }
         count
     }

@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use io_uring::opcode;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use self::trial::{BUFFER_SIZE, BUFFERS, Trial, doing, require};
 use super::ladder::Rung;
@@ -61,6 +61,7 @@ pub(super) fn run(rung: Rung) -> Result<Traits, Refusal> {
     trial.accept_and_connect()?;
     trial.wake()?;
     trial.watch()?;
+    traits.quiet_sends = trial.send()?;
     Ok(traits)
 }
 
@@ -258,6 +259,50 @@ impl Trial {
     }
 }
 
+/// What a Unix stream with the smallest send buffer does not take at once.
+static MANY: [u8; 16 * 1024] = [7; 16 * 1024];
+
+impl Trial {
+    /// True when sends that may not wait are over when the kernel has been entered, whatever comes of them; when those of
+    /// which all was taken say nothing, and the others how much was.
+    fn send(&mut self) -> Result<bool, String> {
+        let (near, mut far) = UnixStream::pair().map_err(doing("socketpair"))?;
+        far.set_nonblocking(true).map_err(doing("fcntl"))?;
+        SockRef::from(&near).set_send_buffer_size(1).map_err(doing("setsockopt"))?;
+        let is_silent = self.offer(&near, &MANY[..100])?.is_none() && take_all(&mut far) == 100;
+        let part = self.offer(&near, &MANY)?;
+        let is_refused = self.offer(&near, &MANY[..1])? == Some(-libc::EAGAIN);
+        let arrived = take_all(&mut far);
+        let is_counted = arrived > 0 && arrived < MANY.len() && part == Some(arrived as i32);
+        drop(far);
+        let is_told = self.offer(&near, &MANY[..1])? == Some(-libc::EPIPE);
+        Ok(is_silent && is_counted && is_refused && is_told)
+    }
+
+    /// Sends, and takes the result if there is one. The bytes are there for ever, so nothing is left to be done should the
+    /// kernel keep the send instead.
+    fn offer(&mut self, socket: &UnixStream, bytes: &'static [u8]) -> Result<Option<i32>, String> {
+        self.staged.push_back(entry::send(0, socket.as_raw_fd(), bytes));
+        self.enter(Wait::Poll)?;
+        let seen = self.take_present();
+        if seen.is_empty() {
+            self.ended_silently();
+        }
+        require(seen.len() <= 1, "more completions than a send explains")?;
+        Ok(seen.first().map(|seen| seen.result))
+    }
+}
+
+/// Takes what has arrived; returns how many bytes that was.
+fn take_all(stream: &mut UnixStream) -> usize {
+    let mut bytes = vec![0; 2 * MANY.len()];
+    let mut count = 0;
+    while let Ok(more @ 1..) = stream.read(&mut bytes) {
+        count += more;
+    }
+    count
+}
+
 /// A listener nobody else can find or disturb: a Unix socket with a name of the kernel's choice (autobind, unix(7)).
 fn listener() -> std::io::Result<Socket> {
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -274,4 +319,5 @@ const OPCODES: &[(&str, u8)] = &[
     ("IORING_OP_ASYNC_CANCEL is not supported", opcode::AsyncCancel::CODE),
     ("IORING_OP_CONNECT is not supported", opcode::Connect::CODE),
     ("IORING_OP_RECV is not supported", opcode::RecvMulti::CODE),
+    ("IORING_OP_SEND is not supported", opcode::Send::CODE),
 ];

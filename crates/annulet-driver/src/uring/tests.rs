@@ -4,6 +4,7 @@
 mod buffers;
 mod ending;
 mod queues;
+mod sends;
 mod streams;
 mod waiting;
 
@@ -16,6 +17,8 @@ use std::time::Duration;
 use super::*;
 use crate::counters::CounterSet;
 use crate::op::Op;
+use crate::payload::Payload;
+use crate::send_queue::SendBatch;
 use crate::socket::{Address, Domain, ListenSpec, UnixAddress};
 
 /// Long enough for anything that happens at all.

@@ -15,6 +15,9 @@ pub(crate) struct Traits {
     /// A multishot receive on a Unix socket sees the end of the stream also when it came together with the last data.
     /// Lost from 6.17 to the fix of early 2026 (axboe/liburing#1549); receives on Unix sockets are single ones there.
     pub(crate) unix_end: bool,
+    /// A send that may not wait is over when the entry into the kernel that takes it returns, silent when all was taken, and
+    /// else tells how much (6.1: before, the count of a part was lost).
+    pub(crate) quiet_sends: bool,
 }
 
 /// Something a kernel may have or not, for people.
@@ -29,7 +32,7 @@ pub struct Feature {
 }
 
 impl Traits {
-    pub(crate) fn features(self) -> [Feature; 5] {
+    pub(crate) fn features(self) -> [Feature; 6] {
         let feature = |name, present, since| Feature { name, present, since };
         [
             feature("registered ring descriptor", self.registered_ring, "5.18"),
@@ -37,6 +40,7 @@ impl Traits {
             feature("sleep without iowait accounting", self.no_iowait, "6.15"),
             feature("receive cap", self.receive_cap, "6.17"),
             feature("multishot end of stream on Unix sockets", self.unix_end, "6.0, not 6.17 to 6.19"),
+            feature("quiet sends", self.quiet_sends, "6.1"),
         ]
     }
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use annulet_driver::{
-    Address, Chunk, Completion, Driver, DriverChoice, DriverOptions, Key, ListenSpec, Op, Outcome, Socket,
-    Token, Wait, select,
+    Address, Chunk, Completion, Driver, DriverChoice, DriverOptions, Key, ListenSpec, Op, Outcome, Payload,
+    SendBatch, Socket, Token, Wait, select,
 };
 
 /// What a test gives the kernel before it gives up.
@@ -223,6 +223,32 @@ impl Bench {
     pub(crate) fn send_all(&mut self, socket: Socket, bytes: &[u8]) {
         let taken = self.driver.try_send(socket, bytes).expect("send");
         assert_eq!(taken, bytes.len(), "the send buffer is larger than that");
+    }
+
+    /// Offers payloads in one turn where the driver has a queue for that, else one after the other; what each came to.
+    pub(crate) fn offer(&mut self, sends: Vec<(Socket, Payload)>) -> Vec<std::io::Result<usize>> {
+        if self.driver.send_queue().is_none() {
+            let send =
+                |(socket, payload): (Socket, Payload)| self.driver.try_send(socket, payload.as_slice());
+            return sends.into_iter().map(send).collect();
+        }
+        let token = Token(u64::MAX);
+        for (socket, payload) in sends {
+            self.driver.send_queue().expect("just seen").push(token, socket, payload);
+        }
+        let mut completions = Vec::new();
+        self.driver.turn(Wait::Poll, &mut completions).expect("turn");
+        let first = completions.remove(0);
+        assert!(
+            matches!(first, Completion { outcome: Outcome::Sent, last: true, .. }),
+            "{first:?} before the results"
+        );
+        assert_eq!(first.token, token);
+        self.waiting.append(&mut completions);
+        let mut batch = SendBatch::default();
+        self.driver.send_queue().expect("just seen").take_sent(&mut batch);
+        let result = |(payload, refusal): (Payload, Option<_>)| refusal.unwrap_or(Ok(payload.len()));
+        batch.drain().map(result).collect()
     }
 
     /// Sends until the buffer is full; returns how many bytes that were.

@@ -8,6 +8,7 @@ mod case;
 mod connect;
 mod lifecycle;
 mod pool;
+mod sends;
 mod sockets;
 mod stream;
 mod wake;

@@ -117,8 +117,20 @@ impl Operations {
                 }
             }
             entry::CANCEL => {}
+            Key { slot: entry::SEND, generation } => self.refused(generation as usize, result),
             _ => self.stale(flags),
         }
+    }
+
+    /// A queued send was not taken, or only in part: the others say nothing.
+    #[cold]
+    fn refused(&mut self, place: usize, result: i32) {
+        let result = match -result {
+            libc::EAGAIN | libc::EINTR => Err(io::ErrorKind::WouldBlock.into()),
+            error if error > 0 => Err(io::Error::from_raw_os_error(error)),
+            _ => Ok(result as usize),
+        };
+        self.sends.as_mut().expect("it was queued").refuse(place, result);
     }
 
     fn stale(&mut self, flags: u32) {

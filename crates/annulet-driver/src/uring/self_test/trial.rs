@@ -120,6 +120,11 @@ impl Trial {
         seen
     }
 
+    /// An operation ended whose completion is left out.
+    pub(super) fn ended_silently(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
     pub(super) fn take_one(&mut self) -> Result<Seen, String> {
         self.take(1).map(|seen| seen[0])
     }
