@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
-use annulet_driver::{Completion, CounterSet, Driver, DriverCounters, Instant, Key, Op, Wait};
+use annulet_driver::{
+    Completion, CounterSet, Driver, DriverCounters, Instant, Key, Op, Payload, SendQueue, Socket, Wait,
+};
 
 use crate::contain::contain;
 use crate::context;
@@ -211,6 +213,31 @@ impl Reactor {
     /// Submits an operation; its completions go to the source, with `tag`.
     pub fn submit(&self, source: SourceId, tag: u32, op: Op) -> Key {
         self.0.driver.borrow_mut().submit(source.token(tag), op)
+    }
+
+    /// Queues what is to be sent on `socket` when the reactor next enters the kernel. In that turn, before anything else, the
+    /// source is told [`Outcome::Sent`](annulet_driver::Outcome::Sent). One source of a reactor queues sends, those of all
+    /// streams, and only on a driver that [has a queue](Self::has_send_queue).
+    ///
+    /// # Panics
+    /// When it has none.
+    #[inline]
+    pub fn queue_send(&self, source: SourceId, tag: u32, socket: Socket, payload: Payload) {
+        let mut driver = self.0.driver.borrow_mut();
+        driver.send_queue().expect("asked before").push(source.token(tag), socket, payload);
+    }
+
+    /// True when the driver has a queue for sends.
+    pub fn has_send_queue(&self) -> bool {
+        self.driver(|driver| driver.send_queue().is_some())
+    }
+
+    /// Calls `f` with the driver's queue for sends.
+    ///
+    /// # Panics
+    /// As for [`queue_send`](Self::queue_send).
+    pub fn send_queue<R>(&self, f: impl FnOnce(&mut SendQueue) -> R) -> R {
+        self.driver(|driver| f(driver.send_queue().expect("asked before")))
     }
 
     /// Asks for an operation's end; its last completion still comes.
@@ -459,7 +486,10 @@ impl Reactor {
         // From now on what is spawned is dropped at once.
         self.0.is_ended.set(true);
         self.drop_tasks();
+        // What was queued leaves before what is staged now, or the end of its stream.
+        self.flush_send_queue();
         self.end_turn();
+        self.flush_send_queue();
         let left_over = self.0.inbox.close();
         drop(left_over);
         let targets = std::mem::replace(&mut *self.0.timers.borrow_mut(), Wheel::new());
@@ -483,6 +513,19 @@ impl Reactor {
             sources: self.0.sources.borrow().len(),
             tasks: self.0.tasks.borrow().len(),
         }
+    }
+
+    /// Has queued sends leave, if there are any, and tells what became of them.
+    fn flush_send_queue(&self) {
+        let is_empty = self.driver(|driver| driver.send_queue().is_none_or(|queue| queue.is_empty()));
+        if is_empty {
+            return;
+        }
+        let result = self.0.driver.borrow_mut().turn(Wait::Poll, &mut self.0.completions.borrow_mut());
+        if let Err(error) = result {
+            return tracing::debug!(reactor = self.0.id.0, %error, "what was queued to be sent may be lost");
+        }
+        self.deliver();
     }
 
     /// Drops every task's future, but for that of a task that runs just now: it goes when its poll has ended.
