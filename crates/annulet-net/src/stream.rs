@@ -21,6 +21,7 @@
 mod clocks;
 mod close;
 mod compose;
+mod departures;
 mod flags;
 mod input;
 mod local;

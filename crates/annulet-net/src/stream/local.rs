@@ -8,6 +8,7 @@ use std::sync::Arc;
 use annulet_driver::{Outcome, Payload};
 use annulet_runtime::{Reactor, Source};
 
+use super::departures::Departures;
 use super::{Buffers, Stream};
 use crate::counters::NetCounters;
 
@@ -21,6 +22,8 @@ pub(crate) struct Local {
     pub(crate) counters: Arc<NetCounters>,
     /// Streams that have something to send when the turn ends.
     outbox: RefCell<Vec<Staged>>,
+    /// What the driver's next turn sends, where the driver has a queue for that.
+    pub(super) departures: Option<Departures>,
     /// Boxed, for that is how a stream holds them.
     #[allow(clippy::vec_box)]
     spare_buffers: RefCell<Vec<Box<Buffers>>>,
@@ -64,10 +67,12 @@ impl Local {
         reactor.extension(|| {
             let counters: Arc<NetCounters> = Arc::default();
             reactor.publish_counters(counters.clone());
+            let has_queue = reactor.has_send_queue();
             Self {
                 reactor: reactor.clone(),
                 counters,
                 outbox: RefCell::default(),
+                departures: has_queue.then(Departures::default),
                 spare_buffers: RefCell::default(),
                 spare_staging: RefCell::default(),
             }
@@ -98,6 +103,17 @@ impl Local {
             Some(staged) => f(&mut staged.payload),
             // The outbox is being emptied, and a payload's destructor writes to another connection.
             None => f(&mut None),
+        }
+    }
+
+    /// Has leave with the driver's next turn what may.
+    #[inline(never)]
+    fn depart(self: &Rc<Self>, departures: &Departures, outbox: &mut Vec<Staged>) {
+        let departing = outbox.extract_if(.., |Staged { stream, payload }| {
+            payload.as_ref().is_some_and(|payload| departures.have_room_for(payload)) && stream.may_depart()
+        });
+        for Staged { stream, payload } in departing {
+            departures.push(self, stream, payload.expect("just seen"));
         }
     }
 
@@ -134,14 +150,22 @@ impl Local {
     }
 }
 
-/// Not registered: only asks for the turn's end, once for all its streams.
+/// Asks for the turn's end, once for all its streams. Registered only to learn what became of queued sends.
 impl Source for Local {
     fn complete(self: Rc<Self>, _reactor: &Reactor, _tag: u32, outcome: Outcome, _last: bool) {
-        unreachable!("submits nothing, got {outcome:?}")
+        match (outcome, &self.departures) {
+            (Outcome::Sent, Some(departures)) => departures.conclude(&self),
+            (outcome, _) => unreachable!("submits nothing, got {outcome:?}"),
+        }
     }
 
     fn turn_end(self: Rc<Self>, reactor: &Reactor) {
         let mut outbox = self.outbox.take();
+        if let Some(departures) = &self.departures
+            && departures.pay(outbox.len())
+        {
+            self.depart(departures, &mut outbox);
+        }
         for Staged { stream, payload } in outbox.drain(..) {
             match payload {
                 Some(Payload::Chunk(chunk)) => stream.send_posted(reactor, chunk, drop),
@@ -155,5 +179,9 @@ impl Source for Local {
         }
     }
 
-    fn release(self: Rc<Self>, _reactor: &Reactor) {}
+    fn release(self: Rc<Self>, reactor: &Reactor) {
+        if let Some(departures) = &self.departures {
+            departures.deregister(reactor);
+        }
+    }
 }

@@ -220,6 +220,36 @@ impl Stream {
         }
     }
 
+    /// The turn ends: true when all that is staged, one payload, may leave with the driver's next turn, for nothing follows
+    /// from its being sent. Then it does.
+    pub(super) fn may_depart(&self) -> bool {
+        let mut state = state_of(self);
+        let is_plain =
+            state.life == Life::Open && state.buffers.is_none() && !state.flags.is(Flag::WRITE_SHUT);
+        if is_plain {
+            state.outbox = None;
+        }
+        is_plain
+    }
+
+    /// The kernel did not take all of a payload that left with the driver's turn. It goes in front of what was staged since.
+    #[cold]
+    pub(super) fn departed_in_part(&self, payload: Payload, result: std::io::Result<usize>) {
+        let mut state = state_of(self);
+        let state = &mut *state;
+        if !matches!(state.life, Life::Open | Life::Closing) {
+            return;
+        }
+        // Only a payload's destructor can have staged anything: no task has run.
+        if let Some(since) = state.outbox.and_then(|place| self.local.with_posted(place, Option::take)) {
+            let buffers = self.buffers(state);
+            buffers.unsent_bytes += since.len();
+            buffers.unsent.push_front(since);
+        }
+        let length = payload.len();
+        self.sent_in_part(state, payload, length, result);
+    }
+
     /// The turn ends: what is staged leaves, from the queue, or FIN alone.
     #[inline(never)]
     pub(super) fn send_queue(&self) {
@@ -231,7 +261,7 @@ impl Stream {
         }
     }
 
-    /// The kernel did not take all of a payload: it becomes the queue.
+    /// The kernel did not take all of a payload: it becomes the head of the queue.
     #[cold]
     fn sent_in_part(
         &self,
@@ -242,7 +272,7 @@ impl Stream {
     ) {
         let buffers = self.buffers(state);
         buffers.unsent_bytes += length;
-        buffers.unsent.push_back(payload);
+        buffers.unsent.push_front(payload);
         if self.account(state, length, result) {
             self.has_sent(state);
         }

@@ -32,6 +32,7 @@ mod memory;
 mod options;
 mod pool;
 mod runtime;
+mod sends;
 mod server;
 mod steady;
 mod tasks;
