@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use annulet::http::{HandlerError, Request, Router, Service, StatusCode, router};
 
-use support::http::{post, request, serve_http};
+use support::http_peer::{post, request, serve_http};
 use support::{address, connect, each_driver, run, stop, thread};
 
 /// The system's allocator, counting what the threads marked [`COUNTED`] ask of it.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use annulet::http::{HandlerError, Request, Response, Router, StatusCode, header, router, service};
 use annulet::time::sleep;
 
-use crate::support::http::*;
+use crate::support::http_peer::*;
 use crate::support::*;
 
 /// What most of these requests are for.

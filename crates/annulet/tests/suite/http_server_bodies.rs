@@ -8,7 +8,7 @@ use annulet::http::{
 };
 use annulet::time::sleep;
 
-use crate::support::http::*;
+use crate::support::http_peer::*;
 use crate::support::*;
 
 /// Reads all, piece by piece, and says how much it was.

@@ -10,7 +10,7 @@ use annulet::http::{
     router, service,
 };
 
-use crate::support::http::*;
+use crate::support::http_peer::*;
 use crate::support::*;
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use annulet::Clocks;
 use annulet::http::{HandlerError, HeadLimits, Request, Router, Service, Settings, router};
 
-use crate::support::http::*;
+use crate::support::http_peer::*;
 use crate::support::*;
 
 fn paths(settings: Settings) -> Service {

@@ -14,7 +14,7 @@ use annulet::http::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::support::http::*;
+use crate::support::http_peer::*;
 use crate::support::*;
 
 fn trailers() -> HeaderMap {

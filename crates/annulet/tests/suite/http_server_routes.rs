@@ -2,7 +2,7 @@
 
 use annulet::http::{Method, Request, Response, Router, Service, StatusCode, TargetForm, router, service};
 
-use crate::support::http::*;
+use crate::support::http_peer::*;
 use crate::support::*;
 
 fn routes() -> Service {

@@ -36,7 +36,7 @@ mod client;
 mod gate;
 pub(crate) mod helper;
 #[cfg(feature = "http")]
-pub(crate) mod http;
+pub(crate) mod http_peer;
 mod isolate;
 mod pattern;
 mod process;
