@@ -18,6 +18,8 @@ mod http_client;
 #[cfg(feature = "http")]
 mod http_server;
 #[cfg(feature = "http")]
+mod http_server_big;
+#[cfg(feature = "http")]
 mod http_server_bodies;
 #[cfg(feature = "http")]
 mod http_server_ends;
