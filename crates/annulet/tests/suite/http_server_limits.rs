@@ -109,7 +109,7 @@ fn runs_out(
                 }
                 peer.expect_end();
                 assert!(start.elapsed() >= SHORT * 9 / 10, "{:?}", start.elapsed());
-                assert!(start.elapsed() < SHORT * 20, "{:?}", start.elapsed());
+                assert!(start.elapsed() < SHORT * 40, "{:?}", start.elapsed());
             })
             .await;
             assert_eq!(counter("http_timeouts"), statuses.len() as u64);
@@ -155,17 +155,17 @@ fn a_head_that_trickles_in_is_408() {
 
 #[test]
 fn the_clock_of_a_head_begins_anew_with_each() {
-    let settings = Settings::default().head_timeout(Some(SHORT));
+    let settings = Settings::default().head_timeout(Some(SHORT * 4));
     runs_out(
         settings,
         patient(),
         |peer| {
-            for _ in 0..4 {
+            for _ in 0..3 {
                 // Between them it does not run.
-                std::thread::sleep(SHORT / 2);
+                std::thread::sleep(SHORT);
                 assert_eq!(peer.ask(get("/")).status, 200);
                 peer.send("GET / HT");
-                std::thread::sleep(SHORT / 3);
+                std::thread::sleep(SHORT);
                 peer.send("TP/1.1\r\nHost: a\r\n\r\n");
                 assert_eq!(peer.answer().status, 200);
             }

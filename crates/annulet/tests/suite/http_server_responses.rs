@@ -446,7 +446,7 @@ fn a_client_that_goes_during_a_response_ends_it_with_an_error() {
 fn a_client_that_takes_nothing_is_cut_off_by_the_write_clock() {
     each_driver(|builder| {
         run(builder, async {
-            let clocks = Clocks::default().write(Some(Duration::from_millis(200)));
+            let clocks = Clocks::default().write(Some(Duration::from_secs(1)));
             let server = serve_http_with(
                 router(|_| {
                     Router::new().get("/whole", async |_| vec![b'x'; 64 << 20]).get("/stream", async |_| {
