@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use annulet::http::{HandlerError, Request, Response, Router, Settings, router};
 
@@ -146,6 +146,45 @@ fn ten_thousand_pipelined_requests_do_not_starve_a_neighbour() {
             let before = before_neighbour.load(Ordering::Relaxed);
             println!("{before} of {REQUESTS} answered before the neighbour's request");
             assert!(before < REQUESTS as u64 / 10, "{before} of {REQUESTS} were answered first");
+            stop(server).await;
+        });
+    });
+}
+
+#[test]
+fn a_client_that_asks_on_and_on_and_reads_nothing_is_slowed_down_and_costs_bounded_memory() {
+    each_driver_alone(|builder| {
+        run(builder, async {
+            let server = serve_http(router(|_| Router::new().get("/", async |_| &PIECE[..1000]))).await;
+            let address = address(&server);
+            let before = Memory::now();
+            let (mut peer, sent) = thread(move || {
+                let mut peer = Peer::connect_narrow(address);
+                peer.stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a time-out");
+                socket2::SockRef::from(&peer.stream).set_send_buffer_size(64 << 10).expect("SO_SNDBUF");
+                let requests = get("/").repeat(1000);
+                let mut sent = 0;
+                while sent < 64 << 20 {
+                    match peer.stream.write(&requests.as_bytes()[sent % requests.len()..]) {
+                        Ok(count) => sent += count,
+                        Err(_) => break,
+                    }
+                }
+                (peer, sent)
+            })
+            .await;
+            assert!(sent < 64 << 20, "the client was never stuck");
+            let (answered, grown) = (counter("http_requests"), before.grown());
+            println!("stuck after {answered} answers: memory grew by {} KiB", grown >> 10);
+            assert!(grown < 8 << 20, "memory grew by {grown}");
+            // Every whole request is answered once it reads.
+            thread(move || {
+                let requests = sent / get("/").len();
+                peer.finish();
+                (0..requests).for_each(|_| assert_eq!(peer.answer().body.len(), 1000));
+                peer.expect_end();
+            })
+            .await;
             stop(server).await;
         });
     });
