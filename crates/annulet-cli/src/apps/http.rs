@@ -37,7 +37,7 @@ pub(crate) fn http(settings: Settings) -> Service {
 async fn hello(request: Request) -> Response {
     // Who wants to speak WebSocket is to know that it is not spoken here.
     if request.asks_for_upgrade() && request.header("sec-websocket-version").is_some() {
-        return StatusCode::UPGRADE_REQUIRED.into_response();
+        return StatusCode::NOT_IMPLEMENTED.into_response();
     }
     Response::text("Hello, World!")
 }
