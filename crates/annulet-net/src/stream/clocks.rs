@@ -63,15 +63,11 @@ impl State {
     /// Whether the wheel's entry fires in time for the idle clock, so that nothing is to be done for it: the usual case of a
     /// connection that waits for its next message.
     #[inline]
-    pub(super) fn is_watched_for_idle(&self, clocks: &Clocks) -> bool {
-        let Timing { since, timer, timer_at, .. } = &self.timing;
-        self.phase == Phase::BetweenMessages
-            && timer.is_some()
-            && clocks.idle.is_some_and(|idle| *timer_at <= *since + idle)
+    pub(super) fn is_watched_for_idle(&self) -> bool {
+        self.phase == Phase::BetweenMessages && self.flags.is(Flag::IDLE_WATCHED)
     }
 
     /// Whether some clock runs while the reader waits now.
-    #[inline]
     pub(super) fn counts_waiting(&self, clocks: &Clocks) -> bool {
         match self.phase {
             Phase::Setup => clocks.setup.is_some(),
@@ -160,16 +156,19 @@ impl Stream {
         if state.life == Life::Closed {
             return;
         }
-        let Some((deadline, _)) = self.deadline(state) else { return };
-        if state.timing.timer.is_some() && state.timing.timer_at <= deadline {
-            return;
+        let Some((deadline, clock)) = self.deadline(state) else { return };
+        if state.timing.timer.is_none() || state.timing.timer_at > deadline {
+            self.stop_timer(state);
+            state.timing.timer = Some(self.reactor().arm_timer(deadline, self.id()));
+            state.timing.timer_at = deadline;
         }
-        self.stop_timer(state);
-        state.timing.timer = Some(self.reactor().arm_timer(deadline, self.id()));
-        state.timing.timer_at = deadline;
+        if clock == Clock::Idle {
+            state.flags.set(Flag::IDLE_WATCHED);
+        }
     }
 
     pub(super) fn stop_timer(&self, state: &mut State) {
+        state.flags.clear(Flag::IDLE_WATCHED);
         if let Some(key) = state.timing.timer.take() {
             self.reactor().cancel_timer(key);
         }
@@ -177,6 +176,7 @@ impl Stream {
 
     pub(super) fn on_timer(&self, state: &mut State) {
         state.timing.timer = None;
+        state.flags.clear(Flag::IDLE_WATCHED);
         let Some((deadline, clock)) = self.deadline(state) else { return };
         if self.now() >= deadline {
             self.ran_out(state, clock);

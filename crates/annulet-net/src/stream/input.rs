@@ -127,7 +127,14 @@ impl Stream {
             state.timing.since = self.now();
         }
         state.flags.exchange(Flag::READER_ACTIVE, Flag::READER_WAITING);
-        if state.counts_waiting(&self.group.clocks) && !state.is_watched_for_idle(&self.group.clocks) {
+        if !state.is_watched_for_idle() {
+            self.watch_wait(state);
+        }
+    }
+
+    #[inline(never)]
+    fn watch_wait(&self, state: &mut State) {
+        if state.counts_waiting(&self.group.clocks) {
             self.update_timer(state);
         }
     }
