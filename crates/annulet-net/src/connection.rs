@@ -256,6 +256,21 @@ impl Connection {
         self.stream.compose(write)
     }
 
+    /// Copies both pieces, a head and a body for instance, into the staging queue once there is room for all of them. They are
+    /// small, and not both empty.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    #[inline]
+    pub fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<Result<(), Error>> {
+        self.stream.poll_copy(cx, first, second)
+    }
+
     /// [`reserve`](Self::reserve) for code that polls by hand.
     ///
     /// # Errors

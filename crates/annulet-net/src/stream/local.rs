@@ -92,6 +92,18 @@ impl Local {
         place
     }
 
+    /// [`post`](Self::post) of bytes that were copied.
+    #[inline(always)]
+    pub(super) fn post_copy(self: &Rc<Self>, stream: &Rc<Stream>, bytes: Vec<u8>) -> OutboxPlace {
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.is_empty() {
+            self.ask_for_turn_end();
+        }
+        let place = OutboxPlace::after(outbox.len());
+        outbox.push(Staged { stream: stream.clone(), payload: Some(Payload::Vec { bytes, start: 0 }) });
+        place
+    }
+
     #[inline(never)]
     fn ask_for_turn_end(self: &Rc<Self>) {
         self.reactor.at_turn_end(self.clone());
@@ -117,19 +129,19 @@ impl Local {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn take_staging(&self) -> Vec<u8> {
         self.spare_staging.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Drops a payload that has been sent, keeping its memory when it is of use.
-    #[inline]
     pub(super) fn recycle(&self, payload: Payload) {
         if let Payload::Vec { bytes, .. } = payload {
             self.keep_staging(bytes);
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn keep_staging(&self, mut bytes: Vec<u8>) {
         let mut spare = self.spare_staging.borrow_mut();
         if bytes.capacity() <= STAGING_MAX && spare.len() < SPARES_MAX {
@@ -169,6 +181,9 @@ impl Source for Local {
         for Staged { stream, payload } in outbox.drain(..) {
             match payload {
                 Some(Payload::Chunk(chunk)) => stream.send_posted(reactor, chunk, drop),
+                Some(Payload::Vec { bytes, start: 0 }) => {
+                    stream.send_posted(reactor, bytes, |sent| self.keep_staging(sent));
+                }
                 Some(payload) => stream.send_posted(reactor, payload, |sent| self.recycle(sent)),
                 None => stream.send_queue(),
             }

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IoSlice};
 use std::net::Shutdown;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use annulet_driver::{Op, Outcome, Payload};
 use annulet_runtime::Reactor;
@@ -45,8 +45,15 @@ impl Stream {
 
     /// Ready when a payload of `length` bytes may be staged.
     pub(crate) fn poll_room(self: &Rc<Self>, cx: &mut Context<'_>, length: usize) -> Poll<Result<(), Error>> {
-        let mut state = state_of(self);
-        let state = &mut *state;
+        self.poll_room_in(&mut state_of(self), cx, length)
+    }
+
+    pub(super) fn poll_room_in(
+        &self,
+        state: &mut State,
+        cx: &mut Context<'_>,
+        length: usize,
+    ) -> Poll<Result<(), Error>> {
         self.check_writable(state)?;
         if (state.outbox.is_none() && state.buffers.is_none()) || self.has_room(state, length) {
             return Poll::Ready(Ok(()));
@@ -76,18 +83,59 @@ impl Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<Result<usize, Error>> {
-        std::task::ready!(self.poll_room(cx, bytes.len().min(1)))?;
+        ready!(self.poll_room(cx, bytes.len().min(1)))?;
         let mut state = state_of(self);
         let limit = self.group.limits.unsent_max;
         let count = bytes.len().min(limit.saturating_sub(self.unsent_bytes(&state)).max(1));
         state.flags.put(Flag::HALF_WRITTEN, count < bytes.len());
         let bytes = &bytes[..count];
-        if count > 0 && !self.append(&mut state, bytes) {
-            let mut staging = self.local.take_staging();
-            staging.extend_from_slice(bytes);
-            self.stage_payload(&mut state, staging.into());
+        if count > 0 {
+            self.copy(&mut state, bytes, &[]);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// Copies both pieces when there is room for them.
+    // What they are is known to every caller, so that inlined it would be there many times.
+    #[inline(never)]
+    pub(crate) fn poll_copy(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<Result<(), Error>> {
+        let mut state = state_of(self);
+        if state.is_first() {
+            let mut staging = self.local.take_staging();
+            staging.extend_from_slice(first);
+            staging.extend_from_slice(second);
+            state.outbox = Some(self.local.post_copy(self, staging));
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_copy_behind(&mut state, cx, first, second)
+    }
+
+    #[inline(never)]
+    fn poll_copy_behind(
+        self: &Rc<Self>,
+        state: &mut State,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<Result<(), Error>> {
+        ready!(self.poll_room_in(state, cx, first.len() + second.len()))?;
+        self.copy(state, first, second);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Copies both pieces, at least one byte, behind what is staged.
+    fn copy(self: &Rc<Self>, state: &mut State, first: &[u8], second: &[u8]) {
+        if !self.append(state, first, second) {
+            let mut staging = self.local.take_staging();
+            staging.extend_from_slice(first);
+            staging.extend_from_slice(second);
+            self.stage_payload(state, staging.into());
+        }
     }
 
     /// A writer was given more than it took, in pieces.
@@ -96,13 +144,15 @@ impl Stream {
         state_of(self).flags.set(Flag::HALF_WRITTEN);
     }
 
-    /// Copies `bytes` behind what was staged last, if that can grow.
-    fn append(&self, state: &mut State, bytes: &[u8]) -> bool {
+    /// Copies both pieces behind what was staged last, if that can grow.
+    fn append(&self, state: &mut State, first: &[u8], second: &[u8]) -> bool {
+        let length = first.len() + second.len();
         // Only up to a length: what was sent from the front of a buffer is freed with the buffer, and a peer that is
         // always a little behind would otherwise have one buffer grow with everything ever written to it.
         let extend = |last: Option<&mut Payload>| match last {
-            Some(Payload::Vec { bytes: staging, .. }) if staging.len() + bytes.len() <= STAGING_MAX => {
-                staging.extend_from_slice(bytes);
+            Some(Payload::Vec { bytes: staging, .. }) if staging.len() + length <= STAGING_MAX => {
+                staging.extend_from_slice(first);
+                staging.extend_from_slice(second);
                 true
             }
             _ => false,
@@ -110,7 +160,7 @@ impl Stream {
         match &mut state.buffers {
             Some(buffers) if !buffers.unsent.is_empty() => {
                 let appended = extend(buffers.unsent.back_mut());
-                buffers.unsent_bytes += if appended { bytes.len() } else { 0 };
+                buffers.unsent_bytes += if appended { length } else { 0 };
                 appended
             }
             _ => match state.outbox {
@@ -423,7 +473,7 @@ impl Stream {
 impl State {
     /// Nothing is staged, and something may be.
     #[inline]
-    fn is_first(&self) -> bool {
+    pub(super) fn is_first(&self) -> bool {
         self.outbox.is_none()
             && self.buffers.is_none()
             && self.trouble.is_none()
