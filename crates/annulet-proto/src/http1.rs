@@ -45,6 +45,7 @@
 //! | chunk extensions | ought to be limited (§7.1.1) | 1 KiB in a line, 16 KiB in a body |
 //! | framing, routing and authorising fields as trailers | to be ignored (RFC 9110 §6.5.1) | refused |
 
+mod asked;
 mod body;
 mod chunked;
 mod encode;
@@ -60,6 +61,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use asked::Asked;
 pub use body::{BodyDecoder, BodyLength, BodyStep};
 pub use encode::{
     LAST_CHUNK, write_chunk_size, write_content_length, write_field, write_request_line, write_status_line,

@@ -1,5 +1,6 @@
 //! Heads of requests.
 
+use super::asked::Asked;
 use super::body::BodyLength;
 use super::error::HttpError;
 use super::field::{Field, Fields, Span, text};
@@ -60,17 +61,21 @@ pub enum Version {
 pub struct RequestHead {
     /// The first line: text, so that it need not be made sure again that it is.
     line: String,
-    /// Everything behind the first line.
+    /// All of it.
     bytes: Vec<u8>,
+    /// Places behind the first line.
     fields: Vec<Field>,
     /// Bytes of the method.
     method: u16,
     /// Where the target and its path are in the line.
     target: Span,
     path: Span,
+    /// Bytes of the method, a space and the path, if that is what the line begins with.
+    method_and_path: u16,
     form: TargetForm,
     version: Version,
     body: BodyLength,
+    asked: Asked,
     meaning: Meaning,
     /// What the fields were read with.
     limits: HeadLimits,
@@ -92,9 +97,11 @@ impl RequestHead {
             method: 0,
             target: Span { start: 0, length: 0 },
             path: Span { start: 0, length: 0 },
+            method_and_path: 0,
             form: TargetForm::Origin,
             version: Version::Http11,
             body: BodyLength::None,
+            asked: Asked::NOTHING,
             meaning: Meaning::new(),
             limits: HeadLimits::new(),
         }
@@ -127,6 +134,13 @@ impl RequestHead {
         }
     }
 
+    /// How long a head at the front of `input` is that is the same as this one, byte by byte: then nothing needs to be read,
+    /// for it means the same. Clients repeat themselves. What is read with other limits is to be [read](Self::parse).
+    #[inline]
+    pub fn repeated(&self, input: &[u8]) -> Option<usize> {
+        (!self.bytes.is_empty() && input.starts_with(&self.bytes)).then_some(self.bytes.len())
+    }
+
     /// Makes it an empty one that keeps its memory: places without the bytes they are in are of no use.
     #[cold]
     fn forget(&mut self) {
@@ -140,23 +154,25 @@ impl RequestHead {
 
     /// The length of the head that `input` begins with, of which everything is noted.
     ///
-    /// Clients repeat themselves: what is the same as before, and is read with the same limits, means the same.
+    /// Part of it, too, may be the same as before.
     fn read(&mut self, input: &[u8], limits: &HeadLimits) -> Result<usize, Stop> {
         let mut lines = Lines::new(input, limits);
         let is_read_alike = self.limits == *limits;
+        let line = self.line.len();
         let is_line_known = is_read_alike && lines.pass(self.line.as_bytes());
         if !is_line_known {
             self.read_line(&mut lines, limits)?;
         }
-        let are_fields_known = is_read_alike && lines.pass(&self.bytes);
+        let are_fields_known = is_read_alike && lines.pass(&self.bytes[line..]);
         if !are_fields_known {
-            self.read_fields(&mut lines, limits)?;
+            lines.fields(&mut self.fields, limits.fields, &mut self.meaning)?;
         }
-        if !(is_line_known && are_fields_known) {
-            self.limits = *limits;
-            self.meaning.request(self.version)?;
-            self.body = self.meaning.request_body(self.version)?;
-        }
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&lines.input[..lines.place]);
+        self.limits = *limits;
+        self.meaning.request(self.version)?;
+        self.body = self.meaning.request_body(self.version)?;
+        self.asked = self.what_is_asked();
         Ok(lines.place)
     }
 
@@ -171,17 +187,24 @@ impl RequestHead {
         (self.form, self.path) = target::examine(&lines.input[..target.end], method)?;
         self.method = method as u16;
         self.target = Span::new(target.start, target.len());
+        self.method_and_path =
+            if self.path.start == self.target.start { self.path.range().end as u16 } else { 0 };
         self.line.clear();
         self.line.push_str(text(&lines.input[..lines.place]));
         Ok(())
     }
 
-    fn read_fields(&mut self, lines: &mut Lines<'_>, limits: &HeadLimits) -> Result<(), Stop> {
-        let start = lines.place;
-        lines.fields(&mut self.fields, limits.fields, &mut self.meaning)?;
-        self.bytes.clear();
-        self.bytes.extend_from_slice(&lines.input[start..lines.place]);
-        Ok(())
+    fn what_is_asked(&self) -> Asked {
+        let is_old = self.version == Version::Http10;
+        // What a client of 1.0 says of an upgrade it does not mean (RFC 9110 §7.8).
+        let upgrades = self.meaning.upgrades && self.meaning.has_upgrade && !is_old;
+        Asked::NOTHING
+            .and(Asked::HEAD, self.method() == "HEAD")
+            .and(Asked::CONNECT, self.form == TargetForm::Authority)
+            .and(Asked::HTTP10, is_old)
+            .and(Asked::CLOSE, !self.meaning.keeps_alive(self.version))
+            .and(Asked::UPGRADE, upgrades)
+            .and(Asked::BODY, self.body != BodyLength::None)
     }
 
     /// The method, as it was sent: methods are case-sensitive.
@@ -209,6 +232,13 @@ impl RequestHead {
         if path.is_empty() { "/" } else { path }
     }
 
+    /// Method and path with a space between them, as they stand in the first line: `GET /path`. Empty when the target says more
+    /// before its path.
+    #[inline]
+    pub fn method_and_path(&self) -> &[u8] {
+        &self.line.as_bytes()[..usize::from(self.method_and_path)]
+    }
+
     /// What follows the first `?`, without it.
     #[inline]
     pub fn query(&self) -> Option<&str> {
@@ -226,12 +256,16 @@ impl RequestHead {
             let before = &self.line[..self.path.range().start];
             return before.split_once("//").map(|(_, host)| host);
         }
-        self.meaning.host.map(|host| text(host.of(&self.bytes)))
+        self.meaning.host.map(|host| text(host.of(self.behind_line())))
+    }
+
+    fn behind_line(&self) -> &[u8] {
+        &self.bytes[self.line.len()..]
     }
 
     /// All fields, in their order.
     pub fn fields(&self) -> Fields<'_> {
-        Fields { bytes: &self.bytes, fields: self.fields.iter() }
+        Fields { bytes: self.behind_line(), fields: self.fields.iter() }
     }
 
     /// The value of the first field of this name, in whatever case.
@@ -245,10 +279,16 @@ impl RequestHead {
         self.body
     }
 
+    /// What its response depends on.
+    #[inline]
+    pub fn asked(&self) -> Asked {
+        self.asked
+    }
+
     /// Whether the client wants to send another request after this one (RFC 9112 §9.3).
     #[inline]
     pub fn keeps_alive(&self) -> bool {
-        self.meaning.keeps_alive(self.version)
+        !self.asked.is(Asked::CLOSE)
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
@@ -258,9 +298,9 @@ impl RequestHead {
     }
 
     /// Whether the client offers to go on with another protocol (RFC 9110 §7.8). It may be ignored.
+    #[inline]
     pub fn asks_for_upgrade(&self) -> bool {
-        // Nor does it know this.
-        self.meaning.upgrades && self.meaning.has_upgrade && self.version == Version::Http11
+        self.asked.is(Asked::UPGRADE)
     }
 }
 
