@@ -1,5 +1,6 @@
 //! Bodies of requests, as handlers read them.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -25,10 +26,13 @@ use crate::exchange::Exchange;
 pub struct Body {
     exchange: Rc<Exchange>,
     number: u32,
-    is_waiting: bool,
+    // Cells, in which the compiler cannot note that there is no body: it is to do that in the pointer.
+    is_waiting: Cell<bool>,
     /// Trailers have been handed out as a frame.
-    gave_trailers: bool,
+    gave_trailers: Cell<bool>,
 }
+
+const _: () = assert!(size_of::<Option<Body>>() == size_of::<Body>());
 
 /// Why a body ends before its end. Nothing more comes, and the connection closes after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +76,7 @@ impl BodyError {
 impl Body {
     #[inline]
     pub(crate) fn new(exchange: Rc<Exchange>, number: u32) -> Self {
-        Self { exchange, number, is_waiting: false, gave_trailers: false }
+        Self { exchange, number, is_waiting: Cell::new(false), gave_trailers: Cell::new(false) }
     }
 
     /// The next bytes of the body, `None` at its end. Never empty. Asks a client that waits for it to go on
@@ -94,7 +98,7 @@ impl Body {
     /// As for `recv`.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, BodyError>> {
         let polled = self.exchange.poll_body(self.number, cx);
-        self.is_waiting = polled.is_pending();
+        self.is_waiting.set(polled.is_pending());
         polled
     }
 
@@ -224,19 +228,21 @@ impl Drop for StopWaiting<'_> {
 impl Body {
     /// The trailers, once.
     fn take_trailers(&mut self) -> Option<HeaderMap> {
-        let trailers = (!self.gave_trailers).then(|| self.trailers());
-        self.gave_trailers = true;
+        let trailers = (!self.gave_trailers.replace(true)).then(|| self.trailers());
         trailers.filter(|trailers| !trailers.is_empty())
     }
 
+    #[inline]
     fn stop_waiting(&mut self) {
-        if std::mem::take(&mut self.is_waiting) {
+        if self.is_waiting.get() {
+            self.is_waiting.set(false);
             self.exchange.stop_waiting(self.number);
         }
     }
 }
 
 impl Drop for Body {
+    #[inline]
     fn drop(&mut self) {
         self.stop_waiting();
     }
@@ -259,7 +265,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_ended() && (self.gave_trailers || self.trailers().is_empty())
+        self.is_ended() && (self.gave_trailers.get() || self.trailers().is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {

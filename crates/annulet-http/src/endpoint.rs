@@ -1,22 +1,19 @@
 //! A handler with its type forgotten, called without allocating: the memory of its futures is used again.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use crate::request::Request;
 use crate::response::{IntoResponse, Response};
-
-/// Futures kept per endpoint, for as many requests at a time.
-const SPARES_MAX: usize = 256;
+use crate::spares::Spares;
 
 pub(crate) struct Endpoint {
     make: Box<dyn Fn() -> Call>,
-    spares: RefCell<Vec<Call>>,
+    spares: Spares<Call>,
     /// Its own bound on bodies.
     pub(crate) body_max: Option<u64>,
 }
@@ -24,16 +21,21 @@ pub(crate) struct Endpoint {
 /// One call of a handler: idle, or under way.
 pub(crate) type Call = Pin<Box<dyn Slot>>;
 
+/// Responses are put where the caller wants them: they are large.
 pub(crate) trait Slot {
-    fn start(self: Pin<&mut Self>, request: Request);
-
-    /// The response; it is idle again afterwards.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response>;
+    /// Polls the handler, which a request calls first. Once it is ready, the call is idle.
+    fn poll(
+        self: Pin<&mut Self>,
+        request: Option<Request>,
+        cx: &mut Context<'_>,
+        response: &mut Option<Response>,
+    ) -> Poll<()>;
 }
 
 pin_project! {
     struct SlotOf<S, F> {
-        start: Rc<S>,
+        start: S,
+        // One that is ready stays until another takes its place: all it had is gone already.
         #[pin]
         future: Option<F>,
     }
@@ -44,20 +46,21 @@ where
     S: Fn(Request) -> F,
     F: Future<Output = Response>,
 {
-    #[inline]
-    fn start(self: Pin<&mut Self>, request: Request) {
+    // One function for the first time and the others: the handler's code is in it, once.
+    fn poll(
+        self: Pin<&mut Self>,
+        request: Option<Request>,
+        cx: &mut Context<'_>,
+        response: &mut Option<Response>,
+    ) -> Poll<()> {
         let mut this = self.project();
-        let future = (this.start)(request);
-        this.future.set(Some(future));
-    }
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
-        let mut this = self.project();
-        let future = this.future.as_mut().as_pin_mut().expect("polled between start and end");
-        let response = std::task::ready!(future.poll(cx));
-        this.future.set(None);
-        Poll::Ready(response)
+        if let Some(request) = request {
+            let future = (this.start)(request);
+            this.future.set(Some(future));
+        }
+        let future = this.future.as_pin_mut().expect("polled after it was called");
+        *response = Some(ready!(future.poll(cx)));
+        Poll::Ready(())
     }
 }
 
@@ -68,31 +71,26 @@ impl Endpoint {
         R: IntoResponse + 'static,
     {
         let handler = Rc::new(handler);
-        let start = Rc::new(move |request| {
+        let start = move |request| {
             let handler = handler.clone();
             async move { handler(request).await.into_response() }
-        });
+        };
         Self {
             make: Box::new(move || Box::pin(SlotOf { start: start.clone(), future: None })),
-            spares: RefCell::default(),
+            spares: Spares::default(),
             body_max: None,
         }
     }
 
-    /// Calls the handler.
+    /// A call that is idle.
     #[inline]
-    pub(crate) fn call(&self, request: Request) -> Call {
-        let mut call = self.spares.borrow_mut().pop().unwrap_or_else(|| (self.make)());
-        call.as_mut().start(request);
-        call
+    pub(crate) fn call(&self) -> Call {
+        self.spares.take().unwrap_or_else(|| (self.make)())
     }
 
-    /// Takes back the memory of a call that has ended by a response.
+    /// Takes back a call that has ended by a response.
     #[inline]
     pub(crate) fn keep(&self, call: Call) {
-        let mut spares = self.spares.borrow_mut();
-        if spares.len() < SPARES_MAX {
-            spares.push(call);
-        }
+        self.spares.keep(call);
     }
 }

@@ -4,18 +4,18 @@
 //! to: once that is answered, they find nothing here any more.
 
 use std::cell::{Ref, RefCell, RefMut};
+use std::hint::cold_path;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use annulet_driver::Chunk;
 use annulet_net::{Address, Connection, Error};
-use annulet_proto::http1::{BodyLength, HttpError, RequestHead};
+use annulet_proto::http1::{HeadLimits, HttpError, RequestHead};
 
 use crate::body::BodyError;
 use crate::incoming::Incoming;
 use crate::local::Local;
 use crate::outgoing::Outgoing;
-use crate::request::Parts;
 use crate::service::Shared;
 
 pub(crate) struct Exchange {
@@ -26,10 +26,8 @@ pub(crate) struct Exchange {
 pub(crate) struct State {
     /// `None` once it was handed over.
     connection: Option<Connection>,
-    /// Received, and not taken.
+    /// Received, and not taken: what is behind the last request.
     input: Option<Chunk>,
-    /// Whether a request was taken from `input` already: another one costs budget.
-    input_is_used: bool,
     /// The beginning of a head.
     partial: Vec<u8>,
     /// Requests begun.
@@ -42,9 +40,8 @@ pub(crate) struct State {
     pub(crate) outgoing: Outgoing,
 }
 
-/// What comes next on a connection.
-pub(crate) enum Next {
-    Request(Box<Parts>),
+/// Why no request comes.
+pub(crate) enum Nothing {
     /// The client ended, or the server drains, or nobody asked for anything in time.
     End,
     /// A head that is none.
@@ -111,7 +108,6 @@ impl Exchange {
             state: RefCell::new(State {
                 connection: Some(connection),
                 input: None,
-                input_is_used: false,
                 partial: Vec::new(),
                 number: 0,
                 incoming: Incoming::none(),
@@ -201,137 +197,146 @@ impl Exchange {
 }
 
 /// Heads.
-impl Exchange {
-    /// The next request's head.
+impl State {
+    /// What to look for a request in; `None` at the end.
     #[inline]
-    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
-        let mut state = self.state();
-        let state = &mut *state;
-        loop {
-            if state.input.is_some() {
-                if state.input_is_used {
-                    ready!(self.local().reactor.poll_budget(cx));
-                }
-                if let Some(next) = self.take_head(state) {
-                    return Poll::Ready(next);
-                }
-            }
-            match ready!(state.connection().poll_recv(cx)) {
-                Ok(Some(chunk)) => {
-                    state.input = Some(chunk);
-                    state.input_is_used = false;
-                }
-                end => return Poll::Ready(self.no_more_heads(state, end.map(|_| ()))),
-            }
+    pub(crate) fn poll_head(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Chunk>, Error>> {
+        if self.input.is_some() {
+            // What was received with another request costs budget, too.
+            ready!(shared.local.reactor.poll_budget(cx));
+            return Poll::Ready(Ok(self.input.take()));
         }
+        self.connection().poll_recv(cx)
     }
 
+    /// Why there is nothing to look in.
     #[cold]
-    fn no_more_heads(&self, state: &State, end: Result<(), Error>) -> Next {
+    pub(crate) fn no_more_heads(&self, end: Result<(), Error>, limits: &HeadLimits) -> Nothing {
         match end {
-            Ok(()) => self.last_of_head(state),
+            Ok(()) => self.last_of_head(limits),
             // Nobody waits for anything.
-            Err(Error::Timeout(_) | Error::Reset) if state.partial.is_empty() => Next::End,
-            Err(Error::Timeout(_)) => Next::TooSlow,
-            Err(error) => Next::Failed(error),
+            Err(Error::Timeout(_) | Error::Reset) if self.partial.is_empty() => Nothing::End,
+            Err(Error::Timeout(_)) => Nothing::TooSlow,
+            Err(error) => Nothing::Failed(error),
         }
     }
 
     /// What comes of a head that was given up: nothing, unless it is wrong as far as it goes.
-    fn last_of_head(&self, state: &State) -> Next {
-        match RequestHead::new().parse(&state.partial, &self.shared.settings.head) {
-            Err(error) => Next::Refused(error),
-            Ok(_) => Next::End,
+    fn last_of_head(&self, limits: &HeadLimits) -> Nothing {
+        match RequestHead::new().parse(&self.partial, limits) {
+            Err(error) => Nothing::Refused(error),
+            Ok(_) => Nothing::End,
         }
     }
 
-    /// Takes a head from what has arrived; `None` when more is needed.
+    /// Reads the head that is complete with `input`; how much of `input` belongs to it.
     #[inline]
-    fn take_head(&self, state: &mut State) -> Option<Next> {
-        let mut parts = self.local().take_request();
-        let input = state.input.as_mut()?;
-        if !state.partial.is_empty() {
-            return self.take_rest_of_head(state, parts);
+    pub(crate) fn read_head(
+        &mut self,
+        head: &mut RequestHead,
+        input: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<usize>, HttpError> {
+        match head.repeated(input) {
+            Some(length) if self.partial.is_empty() => Ok(Some(length)),
+            _ => {
+                cold_path();
+                self.read_new_head(head, input, limits)
+            }
         }
-        match parts.head.parse(input, &self.shared.settings.head) {
-            Ok(Some(length)) if length == input.len() => {
-                state.input = None;
-                Some(Next::Request(parts))
-            }
-            Ok(Some(length)) => {
-                input.advance(length);
-                state.input_is_used = true;
-                Some(Next::Request(parts))
-            }
-            Ok(None) => {
-                state.partial.extend_from_slice(input);
-                state.input = None;
-                state.connection().message_started();
-                self.local().keep_request(parts);
-                None
-            }
-            Err(error) => Some(Next::Refused(error)),
+    }
+
+    #[inline(never)]
+    fn read_new_head(
+        &mut self,
+        head: &mut RequestHead,
+        input: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<usize>, HttpError> {
+        if self.partial.is_empty() {
+            return head.parse(input, limits);
         }
+        self.read_rest_of_head(head, input, limits)
     }
 
     /// Goes on with a head of which there was a part.
     #[cold]
-    fn take_rest_of_head(&self, state: &mut State, mut parts: Box<Parts>) -> Option<Next> {
-        let limits = &self.shared.settings.head;
-        let mut input = state.input.take()?;
-        let before = state.partial.len();
-        state.partial.extend_from_slice(&input);
+    fn read_rest_of_head(
+        &mut self,
+        head: &mut RequestHead,
+        input: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<usize>, HttpError> {
+        let before = self.partial.len();
         // A head ends with a line, and is looked at when one does.
-        let is_worth_a_look = input.contains(&b'\n') || state.partial.len() >= limits.bytes;
-        let parsed = if is_worth_a_look { parts.head.parse(&state.partial, limits) } else { Ok(None) };
-        match parsed {
-            Ok(Some(length)) => {
-                input.advance(length - before);
-                state.input = (!input.is_empty()).then_some(input);
-                state.input_is_used = true;
-                state.partial = Vec::new();
-                state.connection().message_ended();
-                Some(Next::Request(parts))
-            }
-            Ok(None) => {
-                self.local().keep_request(parts);
-                None
-            }
-            Err(error) => Some(Next::Refused(error)),
+        if !input.contains(&b'\n') && before + input.len() < limits.bytes {
+            return Ok(None);
+        }
+        self.partial.extend_from_slice(input);
+        let length = head.parse(&self.partial, limits)?;
+        self.partial.truncate(before);
+        if length.is_some() {
+            self.partial = Vec::new();
+            self.connection().message_ended();
+        }
+        Ok(length.map(|length| length - before))
+    }
+
+    /// `input` is a part of a head.
+    #[cold]
+    pub(crate) fn keep_part_of_head(&mut self, input: &[u8]) {
+        if self.partial.is_empty() {
+            self.connection().message_started();
+        }
+        self.partial.extend_from_slice(input);
+    }
+
+    /// Keeps what is behind the head for the request's body, and the next request.
+    #[inline]
+    pub(crate) fn keep_rest(&mut self, mut input: Chunk, head: usize) {
+        if head < input.len() {
+            input.advance(head);
+            self.input = Some(input);
         }
     }
 
     /// Keeps in mind what a client offers that asks for an upgrade; the head will be gone when it is answered.
     #[cold]
-    pub(crate) fn note_offer(&self, head: &RequestHead) {
+    pub(crate) fn note_offer(&mut self, head: &RequestHead) {
         let fields = head.fields().filter(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
         let values: Vec<_> = fields.map(|(_, value)| value).collect();
-        self.state().offered = Some(values.join(&b'\n').into());
+        self.offered = Some(values.join(&b'\n').into());
     }
 
-    /// Begins a request without a body: its number.
+    /// Begins a request without a body.
     #[inline]
-    pub(crate) fn begin(&self) -> u32 {
-        let mut state = self.state();
-        state.incoming.begin_empty();
-        state.number
+    pub(crate) fn begin(&mut self) {
+        self.incoming.begin_empty();
     }
 
     /// Begins a request with a body.
-    #[inline(never)]
-    pub(crate) fn begin_body(&self, length: BodyLength, expects_continue: bool, body_max: u64) -> u32 {
-        let mut state = self.state();
-        state.incoming.begin(length, expects_continue, body_max, self.shared.settings.body_rate_min);
-        state.number
+    pub(crate) fn begin_body(&mut self, head: &RequestHead, body_max: u64, rate_min: u32) {
+        self.incoming.begin(head.body_length(), head.expects_continue(), body_max, rate_min);
     }
 
-    /// Whether no request may follow this one.
+    /// The number of the request that is being answered.
     #[inline]
-    pub(crate) fn is_last(&self, state: &State) -> bool {
-        let max = self.shared.settings.requests_max;
-        max != 0 && state.number >= max - 1
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
+    /// Whether as many requests as a connection may have are those before this one, and it. 0 is no bound.
+    #[inline]
+    pub(crate) fn is_last(&self, requests_max: u32) -> bool {
+        self.number >= requests_max.wrapping_sub(1)
+    }
+}
+
+impl Exchange {
     /// The number of the request that is being answered.
     pub(crate) fn current(&self) -> u32 {
         self.state.borrow().number
@@ -396,7 +401,6 @@ impl Exchange {
         let error = match received {
             Ok(Some(chunk)) => {
                 state.input = Some(chunk);
-                state.input_is_used = true;
                 return Poll::Ready(Ok(()));
             }
             Ok(None) => BodyError::Connection(Error::UnexpectedEnd),
@@ -446,7 +450,6 @@ impl Exchange {
         while !state.incoming.is_ended() {
             if state.input.is_none() {
                 state.input = state.connection().try_recv();
-                state.input_is_used = true;
             }
             if state.input.is_none() {
                 return Ok(false);

@@ -47,6 +47,7 @@ mod router;
 mod service;
 mod serving;
 mod settings;
+mod spares;
 mod writer;
 
 pub use annulet_net::{HandlerError, HandlerResult};

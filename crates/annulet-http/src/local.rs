@@ -1,6 +1,6 @@
 //! What the HTTP connections of one reactor share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,27 +13,33 @@ use httpdate::HttpDate;
 
 use crate::content_type::ContentType;
 use crate::counters::HttpCounters;
-use crate::request::Parts;
-
-/// Spare requests kept per reactor.
-const SPARES_MAX: usize = 256;
 
 pub(crate) struct Local {
     pub(crate) reactor: Reactor,
     pub(crate) counters: Arc<HttpCounters>,
-    /// Boxed, for that is how a request holds them.
-    #[allow(clippy::vec_box)]
-    spare_requests: RefCell<Vec<Box<Parts>>>,
     prepared: RefCell<Prepared>,
     prepared_until: Cell<Instant>,
 }
 
 /// Heads that are the same for a second, or for several responses.
 #[derive(Default)]
-struct Prepared {
+pub(crate) struct Prepared {
     date: Vec<u8>,
     /// For each [`ContentType`], the head of a 200, and how many bytes of body it announces.
     ok: [(Vec<u8>, u64); ContentType::COUNT],
+}
+
+impl Prepared {
+    /// The head of a 200 with a body of this type and length.
+    #[inline(always)]
+    pub(crate) fn ok(&mut self, content_type: ContentType, length: u64) -> &[u8] {
+        let (head, announced) = &mut self.ok[content_type as usize];
+        if *announced != length {
+            change_length(head, length);
+            *announced = length;
+        }
+        head
+    }
 }
 
 impl Local {
@@ -44,25 +50,10 @@ impl Local {
             Self {
                 reactor: reactor.clone(),
                 counters,
-                spare_requests: RefCell::default(),
                 prepared: RefCell::default(),
                 prepared_until: Cell::new(Instant::default()),
             }
         })
-    }
-
-    #[inline]
-    pub(crate) fn take_request(&self) -> Box<Parts> {
-        self.spare_requests.borrow_mut().pop().unwrap_or_default()
-    }
-
-    #[inline]
-    pub(crate) fn keep_request(&self, mut parts: Box<Parts>) {
-        let mut spare = self.spare_requests.borrow_mut();
-        if spare.len() < SPARES_MAX {
-            parts.clear();
-            spare.push(parts);
-        }
     }
 
     /// Calls `f` with `Date: …` and its line end.
@@ -71,20 +62,14 @@ impl Local {
         f(&self.prepared.borrow().date)
     }
 
-    /// Appends the head of a 200 with a body of this type and length.
-    #[inline]
-    pub(crate) fn write_ok(&self, out: &mut Vec<u8>, content_type: ContentType, length: u64) {
+    /// Heads of this second.
+    #[inline(always)]
+    pub(crate) fn prepared(&self) -> RefMut<'_, Prepared> {
         self.refresh();
-        let mut prepared = self.prepared.borrow_mut();
-        let (head, announced) = &mut prepared.ok[content_type as usize];
-        if *announced != length {
-            change_length(head, length);
-            *announced = length;
-        }
-        out.extend_from_slice(head);
+        self.prepared.borrow_mut()
     }
 
-    #[inline]
+    #[inline(always)]
     fn refresh(&self) {
         if self.reactor.now() >= self.prepared_until.get() {
             self.prepare();

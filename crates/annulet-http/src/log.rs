@@ -16,22 +16,23 @@ pub(crate) struct Access {
 impl Access {
     /// What a line needs, if there is to be one.
     #[inline]
-    pub(crate) fn of(exchange: &Exchange, head: &RequestHead) -> Option<Self> {
+    pub(crate) fn of(exchange: &Exchange, head: &RequestHead) -> Option<Box<Self>> {
         exchange.shared().settings.access_log.then(|| Self::note(exchange, head))
     }
 
     #[cold]
-    fn note(exchange: &Exchange, head: &RequestHead) -> Self {
-        Self {
+    fn note(exchange: &Exchange, head: &RequestHead) -> Box<Self> {
+        Box::new(Self {
             connection: exchange.number(),
             peer: exchange.peer_address().map_or_else(|_| "-".to_owned(), |address| address.to_string()),
             method: head.method().to_owned(),
             target: head.target().to_owned(),
-        }
+        })
     }
 
-    pub(crate) fn log(self, response: &Response) {
-        let Self { connection, peer, method, target } = self;
+    #[cold]
+    pub(crate) fn log(self: Box<Self>, response: &Response) {
+        let Self { connection, peer, method, target } = *self;
         let status = response.status_code().as_u16();
         tracing::info!(target: "annulet_http::access", connection, peer, method, target, status, "request");
     }

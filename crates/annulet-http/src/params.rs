@@ -10,9 +10,12 @@ pub(crate) struct Params {
 }
 
 impl Params {
+    #[inline]
     pub(crate) fn clear(&mut self) {
-        self.names = None;
-        self.places.clear();
+        if self.names.is_some() {
+            self.names = None;
+            self.places.clear();
+        }
     }
 
     /// The parameters of a route with these names, whose values are parts of `path`, in the names' order.

@@ -18,9 +18,9 @@ use crate::params::Params;
 ///
 /// Nothing is parsed that nobody asks for. Names of fields are found whatever their case; values are as they were sent.
 pub struct Request {
-    /// Always there, but while dropped.
+    /// Always there, but while dropped. All of it is behind one pointer: a request is moved several times on its way to its
+    /// handler.
     parts: Option<Box<Parts>>,
-    body: Body,
 }
 
 /// What of a request goes back to the reactor's pool.
@@ -28,23 +28,39 @@ pub struct Request {
 pub(crate) struct Parts {
     pub(crate) head: RequestHead,
     pub(crate) params: Params,
+    /// Always there while a request has these parts.
+    body: Option<Body>,
 }
 
 impl Parts {
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.params.clear();
     }
+
+    #[inline]
+    fn body(&self) -> &Body {
+        self.body.as_ref().expect(BODY)
+    }
 }
+
+const PARTS: &str = "a request has its parts until it is dropped";
+const BODY: &str = "a request has a body, be it empty";
 
 impl Request {
     #[inline]
-    pub(crate) fn new(parts: Box<Parts>, exchange: &Rc<Exchange>, number: u32) -> Self {
-        Self { parts: Some(parts), body: Body::new(exchange.clone(), number) }
+    pub(crate) fn new(mut parts: Box<Parts>, exchange: &Rc<Exchange>, number: u32) -> Self {
+        parts.body = Some(Body::new(exchange.clone(), number));
+        Self { parts: Some(parts) }
     }
 
     #[inline]
     fn parts(&self) -> &Parts {
-        self.parts.as_ref().expect("a request has its parts until it is dropped")
+        self.parts.as_ref().expect(PARTS)
+    }
+
+    fn exchange(&self) -> &Rc<Exchange> {
+        self.parts().body().exchange()
     }
 
     fn head(&self) -> &RequestHead {
@@ -138,13 +154,13 @@ impl Request {
 
     /// The body.
     pub fn body(&mut self) -> &mut Body {
-        &mut self.body
+        self.parts.as_mut().and_then(|parts| parts.body.as_mut()).expect(BODY)
     }
 
     /// The body alone.
     pub fn into_body(mut self) -> Body {
-        let rest = self.body.nothing();
-        std::mem::replace(&mut self.body, rest)
+        let rest = self.body().nothing();
+        std::mem::replace(self.body(), rest)
     }
 
     /// [`Body::bytes`].
@@ -155,7 +171,7 @@ impl Request {
     /// # Cancel safety
     /// Not cancel-safe.
     pub async fn bytes(&mut self) -> Result<Bytes, BodyError> {
-        self.body.bytes().await
+        self.body().bytes().await
     }
 
     /// [`Body::text`].
@@ -166,7 +182,7 @@ impl Request {
     /// # Cancel safety
     /// Not cancel-safe.
     pub async fn text(&mut self) -> Result<String, BodyError> {
-        self.body.text().await
+        self.body().text().await
     }
 
     /// [`Body::form`].
@@ -177,7 +193,7 @@ impl Request {
     /// # Cancel safety
     /// Not cancel-safe.
     pub async fn form(&mut self) -> Result<Vec<(String, String)>, BodyError> {
-        self.body.form().await
+        self.body().form().await
     }
 
     /// [`Body::json`].
@@ -189,7 +205,7 @@ impl Request {
     /// Not cancel-safe.
     #[cfg(feature = "json")]
     pub async fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, BodyError> {
-        self.body.json().await
+        self.body().json().await
     }
 
     /// Whether the client offers to go on with another protocol; [`Response::upgrade`](crate::Response::upgrade) accepts.
@@ -199,7 +215,7 @@ impl Request {
 
     /// The number of the connection it came on.
     pub fn connection_number(&self) -> u64 {
-        self.body.exchange().number()
+        self.exchange().number()
     }
 
     /// The client's address. Asks the kernel.
@@ -207,7 +223,7 @@ impl Request {
     /// # Errors
     /// The kernel's: not connected any more.
     pub fn peer_address(&self) -> Result<Address, annulet_net::Error> {
-        self.body.exchange().peer_address()
+        self.exchange().peer_address()
     }
 
     /// Waits until the client has ended or reset the connection, so that nobody waits for the answer any more. A client that
@@ -216,7 +232,7 @@ impl Request {
     /// # Cancel safety
     /// Dropping it does nothing.
     pub async fn client_gone(&self) {
-        self.body.client_gone().await;
+        self.parts().body().client_gone().await;
     }
 
     /// Waits until the server drains: long answers are to come to an end.
@@ -224,12 +240,12 @@ impl Request {
     /// # Cancel safety
     /// Dropping it does nothing.
     pub async fn draining(&self) {
-        self.body.draining().await;
+        self.parts().body().draining().await;
     }
 
     /// True once the server drains: long answers are to come to an end.
     pub fn is_draining(&self) -> bool {
-        self.body.exchange().is_draining()
+        self.exchange().is_draining()
     }
 
     /// The same as a request of the `http` crate, for code that is written for it. Allocates.
@@ -254,8 +270,10 @@ impl Request {
 impl Drop for Request {
     #[inline]
     fn drop(&mut self) {
-        if let Some(parts) = self.parts.take() {
-            self.body.exchange().local().keep_request(parts);
+        if let Some(mut parts) = self.parts.take()
+            && let Some(body) = parts.body.take()
+        {
+            body.exchange().shared().keep_request(parts);
         }
     }
 }

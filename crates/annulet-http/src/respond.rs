@@ -1,15 +1,13 @@
 //! Responses on their way out.
 
 use std::future::poll_fn;
+use std::hint::cold_path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use annulet_net::{Error, HandlerError};
-use annulet_proto::http1::{
-    self, BodyLength, LAST_CHUNK, RequestHead, TargetForm, write_content_length, write_field,
-    write_status_line,
-};
+use annulet_proto::http1::{Asked, LAST_CHUNK, write_content_length, write_field, write_status_line};
 use annulet_runtime::contain;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -24,43 +22,6 @@ use crate::writer::BodyWriter;
 
 /// Bytes of a body nobody read that are thrown away to keep the connection.
 const DISCARDED_MAX: u64 = 64 * 1024;
-
-/// What of a request decides how its response is framed.
-#[derive(Clone, Copy)]
-pub(crate) struct Asked {
-    is_head: bool,
-    is_connect: bool,
-    is_http10: bool,
-    keeps_alive: bool,
-    pub(crate) upgrades: bool,
-    has_body: bool,
-}
-
-impl Asked {
-    #[inline]
-    pub(crate) fn of(head: &RequestHead) -> Self {
-        Self {
-            is_head: head.method() == "HEAD",
-            is_connect: head.target_form() == TargetForm::Authority,
-            is_http10: head.version() == http1::Version::Http10,
-            keeps_alive: head.keeps_alive(),
-            upgrades: head.asks_for_upgrade(),
-            has_body: head.body_length() != BodyLength::None,
-        }
-    }
-
-    /// By what was no request.
-    pub(crate) fn refused() -> Self {
-        Self {
-            is_head: false,
-            is_connect: false,
-            is_http10: false,
-            keeps_alive: false,
-            upgrades: false,
-            has_body: false,
-        }
-    }
-}
 
 /// What follows a response.
 pub(crate) enum After {
@@ -91,7 +52,9 @@ pub(crate) enum AtOnce {
 
 /// Stages a response, where that needs no wait: its body is at hand, the client is not behind, and has sent all of its
 /// request.
-#[inline]
+///
+/// The usual response is a 200 with few bytes and without fields of its own. Others take the longer way, to the same end.
+#[inline(always)]
 pub(crate) fn respond_at_once(
     exchange: &Exchange,
     response: &mut Response,
@@ -99,20 +62,60 @@ pub(crate) fn respond_at_once(
     cx: &mut Context<'_>,
 ) -> AtOnce {
     let mut state = exchange.state();
-    let state = &mut *state;
+    if let Some(body) = usual_body(response)
+        && !asked.is(Asked::UNUSUAL)
+        && !state.is_last(exchange.shared().settings.requests_max)
+    {
+        let connection = state.connection();
+        if !connection.is_draining() {
+            let mut prepared = exchange.local().prepared();
+            let head = prepared.ok(response.content_type, body.len() as u64);
+            let staged = connection.poll_copy(cx, head, body);
+            drop(prepared);
+            if let Poll::Ready(Ok(())) = staged {
+                state.end();
+                return AtOnce::Next;
+            }
+            return AtOnce::Later;
+        }
+    }
+    // Not that it is slow: the compiler is to know which way is the usual one.
+    cold_path();
+    respond_unusually(exchange, &mut state, response, asked, cx)
+}
+
+/// The body of a response that is nothing but a body.
+#[inline]
+fn usual_body(response: &Response) -> Option<&[u8]> {
+    match &response.content {
+        Content::Payload(payload) if response.status == StatusCode::OK && response.headers.is_none() => {
+            Some(payload.as_slice()).filter(|body| body.len() <= COPIED_MAX)
+        }
+        _ => None,
+    }
+}
+
+#[inline(never)]
+fn respond_unusually(
+    exchange: &Exchange,
+    state: &mut State,
+    response: &mut Response,
+    asked: Asked,
+    cx: &mut Context<'_>,
+) -> AtOnce {
     let length = match &response.content {
         Content::Empty => 0,
         Content::Payload(payload) => payload.len(),
         Content::Stream(_) | Content::Upgrade(_) => return AtOnce::Later,
     };
-    let is_usual = !asked.is_connect && !response.status.is_informational();
-    if !is_usual || (asked.has_body && !state.is_received()) {
+    let is_usual = !asked.is(Asked::CONNECT) && !response.status.is_informational();
+    if !is_usual || (asked.is(Asked::BODY) && !state.is_received()) {
         return AtOnce::Later;
     }
     if !matches!(state.connection().poll_room(cx, length), Poll::Ready(Ok(()))) {
         return AtOnce::Later;
     }
-    let keeps = asked.keeps_alive && can_keep(exchange, state, response, Rest::None);
+    let keeps = !asked.is(Asked::CLOSE) && can_keep(exchange, state, response, Rest::None);
     if stage_whole(exchange, state, response, asked, keeps).is_err() {
         return AtOnce::Later;
     }
@@ -125,14 +128,14 @@ pub(crate) async fn respond(
     exchange: Rc<Exchange>,
     response: Response,
     asked: Asked,
-    access: Option<Access>,
+    access: Option<Box<Access>>,
 ) -> Result<After, HandlerError> {
     let exchange = &exchange;
     let (mut response, rest) = settle(exchange, response, asked);
     if let Some(access) = access {
         access.log(&response);
     }
-    let keeps = asked.keeps_alive && can_keep(exchange, &mut exchange.state(), &response, rest);
+    let keeps = !asked.is(Asked::CLOSE) && can_keep(exchange, &mut exchange.state(), &response, rest);
     let keeps = match std::mem::replace(&mut response.content, Content::Empty) {
         Content::Upgrade(serve) => {
             compose_head(exchange, &mut exchange.state(), &response, None, Persistence::Upgrade, b"")?;
@@ -168,7 +171,7 @@ fn settle(exchange: &Rc<Exchange>, mut response: Response, asked: Asked) -> (Res
         response = no_answer(exchange, response.status);
     }
     let mut rest = Rest::None;
-    if asked.has_body {
+    if asked.is(Asked::BODY) {
         let is_read = matches!(response.content, Content::Stream(_)) && has_reader(exchange);
         match if is_read { exchange.ask_for_body() } else { exchange.settle() } {
             Ok(true) => {}
@@ -177,17 +180,18 @@ fn settle(exchange: &Rc<Exchange>, mut response: Response, asked: Asked) -> (Res
         }
     }
     match response.content {
-        Content::Upgrade(_) if rest == Rest::None && asked.is_connect => {
+        Content::Upgrade(_) if rest == Rest::None && asked.is(Asked::CONNECT) => {
             response.status = StatusCode::OK;
             response.headers_mut().remove(UPGRADE);
         }
-        Content::Upgrade(_) if rest == Rest::None && asked.upgrades && is_offered(exchange, &response) => {}
+        Content::Upgrade(_)
+            if rest == Rest::None && asked.is(Asked::UPGRADE) && is_offered(exchange, &response) => {}
         Content::Upgrade(_) => {
             response = Response { status: StatusCode::UPGRADE_REQUIRED, content: Content::Empty, ..response };
         }
         _ => {}
     }
-    if asked.is_connect && !matches!(response.content, Content::Upgrade(_)) {
+    if asked.is(Asked::CONNECT) && !matches!(response.content, Content::Upgrade(_)) {
         response = no_tunnel(response);
     }
     (response, rest)
@@ -236,11 +240,10 @@ fn no_tunnel(response: Response) -> Response {
 }
 
 /// Whether the connection can go on after the response.
-#[inline]
 fn can_keep(exchange: &Exchange, state: &mut State, response: &Response, rest: Rest) -> bool {
     let says_close = response.headers.as_ref().is_some_and(|headers| says_close(headers));
     !says_close
-        && !exchange.is_last(state)
+        && !state.is_last(exchange.shared().settings.requests_max)
         && !state.connection().is_draining()
         && (rest != Rest::Unread || can_discard(state))
 }
@@ -263,7 +266,6 @@ fn may_have_body(status: StatusCode) -> bool {
 }
 
 /// Stages a response whose body is at hand, and takes the body.
-#[inline]
 fn stage_whole(
     exchange: &Exchange,
     state: &mut State,
@@ -280,8 +282,8 @@ fn stage_whole(
         _ => b"",
     };
     let framing = Some(BodyFraming::Length(body.len() as u64));
-    if body.len() <= COPIED_MAX || asked.is_head {
-        let body = if asked.is_head { b"" } else { body };
+    if body.len() <= COPIED_MAX || asked.is(Asked::HEAD) {
+        let body = if asked.is(Asked::HEAD) { b"" } else { body };
         return compose_head(exchange, state, response, framing, persistence, body);
     }
     compose_head(exchange, state, response, framing, persistence, b"")?;
@@ -294,7 +296,7 @@ fn stage_whole(
 #[inline]
 fn persistence(asked: Asked, keeps: bool) -> Persistence {
     match keeps {
-        true if asked.is_http10 => Persistence::KeepAndSay,
+        true if asked.is(Asked::HTTP10) => Persistence::KeepAndSay,
         true => Persistence::Keep,
         false => Persistence::Close,
     }
@@ -309,7 +311,6 @@ enum BodyFraming {
 }
 
 /// Stages a head, and `body` behind it.
-#[inline]
 fn compose_head(
     exchange: &Exchange,
     state: &mut State,
@@ -323,7 +324,7 @@ fn compose_head(
         if let (StatusCode::OK, None, Some(BodyFraming::Length(length)), Persistence::Keep) =
             (response.status, &response.headers, framing, persistence)
         {
-            local.write_ok(out, response.content_type, length);
+            out.extend_from_slice(local.prepared().ok(response.content_type, length));
         } else {
             write_head(out, local, response, framing, persistence);
         }
@@ -391,14 +392,14 @@ async fn stream(
     let has_body = may_have_body(response.status);
     let (framing, said) = match streaming.length {
         Some(length) => (Framing::Sized(length), BodyFraming::Length(length)),
-        None if asked.is_http10 => (Framing::UntilEnd, BodyFraming::UntilEnd),
+        None if asked.is(Asked::HTTP10) => (Framing::UntilEnd, BodyFraming::UntilEnd),
         None => (Framing::Chunked, BodyFraming::Chunked),
     };
     let keeps = keeps && (framing != Framing::UntilEnd || !has_body);
     poll_fn(|cx| exchange.state().connection().poll_room(cx, 1)).await?;
     let said = has_body.then_some(said);
     compose_head(exchange, &mut exchange.state(), response, said, persistence(asked, keeps), b"")?;
-    if asked.is_head || !has_body {
+    if asked.is(Asked::HEAD) || !has_body {
         return Ok(keeps);
     }
     let number = exchange.current();

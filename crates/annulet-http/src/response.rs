@@ -56,18 +56,18 @@ impl Response {
 
     /// 200 with text.
     pub fn text(text: impl Into<Text>) -> Self {
-        Self::new(StatusCode::OK).with_body(ContentType::Text, text.into().0)
+        Self::ok(ContentType::Text, text.into().0)
     }
 
     /// 200 with HTML.
     pub fn html(text: impl Into<Text>) -> Self {
-        Self::new(StatusCode::OK).with_body(ContentType::Html, text.into().0)
+        Self::ok(ContentType::Html, text.into().0)
     }
 
     /// 200 with bytes (`application/octet-stream`; [`content_type`](Self::content_type) changes that). They are not copied,
     /// unless they are so few that a copy is cheaper.
     pub fn bytes(bytes: impl Into<Payload>) -> Self {
-        Self::new(StatusCode::OK).with_body(ContentType::Binary, bytes.into())
+        Self::ok(ContentType::Binary, bytes.into())
     }
 
     /// 200 with JSON.
@@ -77,7 +77,7 @@ impl Response {
     #[cfg(feature = "json")]
     pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, HandlerError> {
         let bytes = serde_json::to_vec(value)?;
-        Ok(Self::new(StatusCode::OK).with_body(ContentType::Json, bytes.into()))
+        Ok(Self::ok(ContentType::Json, bytes.into()))
     }
 
     /// 303: the client is to GET `location`.
@@ -147,10 +147,14 @@ impl Response {
         Self { status: parts.status, content_type: ContentType::None, headers, content }
     }
 
-    fn with_body(mut self, content_type: ContentType, payload: Payload) -> Self {
-        self.content_type = content_type;
-        self.content = Content::Payload(payload);
-        self
+    fn ok(content_type: ContentType, payload: Payload) -> Self {
+        Self { status: StatusCode::OK, content_type, headers: None, content: Content::Payload(payload) }
+    }
+
+    /// Whether it is nothing but bytes of the program itself.
+    #[inline]
+    pub(crate) fn is_static(&self) -> bool {
+        self.headers.is_none() && matches!(self.content, Content::Payload(Payload::Static(_)))
     }
 
     /// Sets the status.

@@ -23,7 +23,7 @@ use crate::response::{IntoResponse, Response};
 #[must_use]
 pub struct Router {
     paths: matchit::Router<usize>,
-    literals: Literals,
+    usual: Usual,
     routes: Vec<Route>,
     fallback: Option<Rc<Endpoint>>,
     /// What the methods added next take for the bound on their bodies.
@@ -43,7 +43,14 @@ struct Route {
 /// Where a request goes.
 pub(crate) enum Found<'a> {
     Endpoint(&'a Rc<Endpoint>),
-    Answer(Response),
+    /// Boxed: it is seldom, and what is returned is small without it.
+    Answer(Box<Response>),
+}
+
+impl Found<'_> {
+    fn answer(response: Response) -> Self {
+        Self::Answer(Box::new(response))
+    }
 }
 
 /// Adds a handler for a method.
@@ -85,7 +92,10 @@ impl Router {
         let route = self.at(path);
         let is_new = !route.methods.iter().any(|(known, _)| **known == *method.as_str());
         assert!(is_new, "{method} {path} has a handler already");
-        route.methods.push((method.as_str().into(), endpoint));
+        route.methods.push((method.as_str().into(), endpoint.clone()));
+        if !path.contains(['{', '}']) {
+            self.usual.add(&method, path, endpoint);
+        }
         self
     }
 
@@ -138,20 +148,22 @@ impl Router {
         if let Err(error) = self.paths.insert(path, self.routes.len()) {
             panic!("route {path}: {error}");
         }
-        if !path.contains(['{', '}']) {
-            self.literals.add(path, self.routes.len());
-        }
         self.routes.push(Route { path: path.to_owned(), names: names(path), methods: Vec::new(), any: None });
         self.routes.last_mut().expect("just added")
     }
 
     #[inline]
     pub(crate) fn find(&self, parts: &mut Parts) -> Found<'_> {
-        let Parts { head, params } = parts;
-        let path = head.path();
-        if let Some(index) = self.literals.find(path) {
-            return self.routes[index].find(head.method());
+        match self.usual.find(parts.head.method_and_path()) {
+            Some(endpoint) => Found::Endpoint(endpoint),
+            None => self.find_by_path(parts),
         }
+    }
+
+    #[inline(never)]
+    fn find_by_path(&self, parts: &mut Parts) -> Found<'_> {
+        let Parts { head, params, .. } = parts;
+        let path = head.path();
         match self.paths.at(path) {
             Ok(matched) => {
                 let route = &self.routes[*matched.value];
@@ -169,40 +181,57 @@ impl Router {
     fn find_other(&self, method: &str, form: TargetForm) -> Found<'_> {
         if form == TargetForm::Asterisk {
             let methods = self.routes.iter().flat_map(Route::allowed);
-            return Found::Answer(options(methods));
+            return Found::answer(options(methods));
         }
         match &self.fallback {
             Some(endpoint) => Found::Endpoint(endpoint),
             // CONNECT asks for no path, but for what this server is not: a proxy.
             None if is_known(method) && form != TargetForm::Authority => {
-                Found::Answer(StatusCode::NOT_FOUND.into_response())
+                Found::answer(StatusCode::NOT_FOUND.into_response())
             }
-            None => Found::Answer(StatusCode::NOT_IMPLEMENTED.into_response()),
+            None => Found::answer(StatusCode::NOT_IMPLEMENTED.into_response()),
         }
     }
 }
 
-/// Paths without parameters, by their length: most requests are for one of these, and a literal goes before a parameter.
+/// Endpoints by method and path as they stand in a request's line, of all lengths from 0 on. Most requests are for a path
+/// without parameters, and a literal goes before a parameter.
 #[derive(Default)]
-struct Literals(Vec<Vec<(Box<str>, usize)>>);
+struct Usual(Vec<Vec<(Box<[u8]>, Rc<Endpoint>)>>);
 
-impl Literals {
-    fn add(&mut self, path: &str, index: usize) {
-        if self.0.len() <= path.len() {
-            self.0.resize_with(path.len() + 1, Vec::new);
+impl Usual {
+    fn add(&mut self, method: &Method, path: &str, endpoint: Rc<Endpoint>) {
+        let request = format!("{method} {path}").into_bytes();
+        if self.0.len() <= request.len() {
+            self.0.resize_with(request.len() + 1, Vec::new);
         }
-        self.0[path.len()].push((path.into(), index));
+        self.0[request.len()].push((request.into(), endpoint));
     }
 
     #[inline]
-    fn find(&self, path: &str) -> Option<usize> {
-        let same_length = self.0.get(path.len())?;
-        same_length.iter().find(|(known, _)| **known == *path).map(|(_, index)| *index)
+    fn find(&self, request: &[u8]) -> Option<&Rc<Endpoint>> {
+        let same_length = self.0.get(request.len())?;
+        same_length.iter().find(|(known, _)| is_same(known, request)).map(|(_, endpoint)| endpoint)
+    }
+}
+
+/// Whether these, of one length, are the same. Those of 4 to 16 bytes, the usual ones, are compared as two overlapping words.
+#[inline]
+fn is_same(known: &[u8], request: &[u8]) -> bool {
+    match request.len() {
+        4..8 => {
+            known.first_chunk::<4>() == request.first_chunk()
+                && known.last_chunk::<4>() == request.last_chunk()
+        }
+        8..=16 => {
+            known.first_chunk::<8>() == request.first_chunk()
+                && known.last_chunk::<8>() == request.last_chunk()
+        }
+        _ => known == request,
     }
 }
 
 impl Route {
-    #[inline]
     fn find(&self, method: &str) -> Found<'_> {
         match self.methods.iter().find(|(known, _)| **known == *method) {
             Some((_, endpoint)) => Found::Endpoint(endpoint),
@@ -221,11 +250,11 @@ impl Route {
             return Found::Endpoint(endpoint);
         }
         if method == "OPTIONS" {
-            return Found::Answer(options(self.allowed()));
+            return Found::answer(options(self.allowed()));
         }
         let status =
             if is_known(method) { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_IMPLEMENTED };
-        Found::Answer(status.into_response().header(ALLOW, allow(self.allowed())))
+        Found::answer(status.into_response().header(ALLOW, allow(self.allowed())))
     }
 
     /// The methods it answers.

@@ -15,6 +15,7 @@ use crate::response::IntoResponse;
 use crate::router::{Found, Router};
 use crate::serving::Serving;
 use crate::settings::Settings;
+use crate::spares::Spares;
 
 /// An HTTP service for [`ServerBuilder::serve`](annulet_net::Server::builder), with every request going to `handler`:
 ///
@@ -94,6 +95,7 @@ impl Protocol for Service {
             local: Local::of(reactor),
             routes: (self.make)(reactor),
             settings: self.settings,
+            spare_requests: Spares::default(),
         }))
     }
 
@@ -109,6 +111,21 @@ pub(crate) struct Shared {
     pub(crate) local: Rc<Local>,
     pub(crate) settings: Settings,
     pub(crate) routes: Routes,
+    /// All read with the same limits.
+    spare_requests: Spares<Box<Parts>>,
+}
+
+impl Shared {
+    #[inline]
+    pub(crate) fn take_request(&self) -> Box<Parts> {
+        self.spare_requests.take().unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn keep_request(&self, mut parts: Box<Parts>) {
+        parts.clear();
+        self.spare_requests.keep(parts);
+    }
 }
 
 /// Where requests go.

@@ -21,8 +21,7 @@ impl Asked {
     /// The request has a body, which may yet have to be received.
     pub const BODY: Self = Self(1 << 5);
     /// Whatever makes the usual response another one; to an offer it is none.
-    pub const UNUSUAL: Self =
-        Self(Self::HEAD.0 | Self::CONNECT.0 | Self::HTTP10.0 | Self::CLOSE.0 | Self::BODY.0);
+    pub const UNUSUAL: Self = Self::HEAD.or(Self::CONNECT).or(Self::HTTP10).or(Self::CLOSE).or(Self::BODY);
 
     /// Whether any of `these` is so.
     #[inline]
@@ -30,9 +29,15 @@ impl Asked {
         self.0 & these.0 != 0
     }
 
+    /// This and that.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The same and, if that is so, `this`.
     #[must_use]
     pub(super) const fn and(self, this: Self, is_so: bool) -> Self {
-        if is_so { Self(self.0 | this.0) } else { self }
+        if is_so { self.or(this) } else { self }
     }
 }
