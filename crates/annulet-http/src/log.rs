@@ -31,8 +31,8 @@ impl Access {
     }
 
     #[cold]
-    pub(crate) fn log(self: Box<Self>, response: &Response) {
-        let Self { connection, peer, method, target } = *self;
+    pub(crate) fn log(&self, response: &Response) {
+        let Self { connection, peer, method, target } = self;
         let status = response.status_code().as_u16();
         tracing::info!(target: "annulet_http::access", connection, peer, method, target, status, "request");
     }

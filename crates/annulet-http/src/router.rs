@@ -197,7 +197,10 @@ impl Router {
 /// Endpoints by method and path as they stand in a request's line, of all lengths from 0 on. Most requests are for a path
 /// without parameters, and a literal goes before a parameter.
 #[derive(Default)]
-struct Usual(Vec<Vec<(Box<[u8]>, Rc<Endpoint>)>>);
+struct Usual(Vec<Vec<UsualRequest>>);
+
+/// Method, space and path, and who answers that.
+type UsualRequest = (Box<[u8]>, Rc<Endpoint>);
 
 impl Usual {
     fn add(&mut self, method: &Method, path: &str, endpoint: Rc<Endpoint>) {
