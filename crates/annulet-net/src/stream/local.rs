@@ -110,6 +110,7 @@ impl Local {
     }
 
     /// Calls `f` with what the stream staged first.
+    #[inline]
     pub(super) fn with_posted<R>(&self, place: OutboxPlace, f: impl FnOnce(&mut Option<Payload>) -> R) -> R {
         match self.outbox.borrow_mut().get_mut(place.index()) {
             Some(staged) => f(&mut staged.payload),

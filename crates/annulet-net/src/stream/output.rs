@@ -123,9 +123,27 @@ impl Stream {
         first: &[u8],
         second: &[u8],
     ) -> Poll<Result<(), Error>> {
+        if state.buffers.is_none() && state.may_write() && self.append_posted(state, first, second) {
+            return Poll::Ready(Ok(()));
+        }
         ready!(self.poll_room_in(state, cx, first.len() + second.len()))?;
         self.copy(state, first, second);
         Poll::Ready(Ok(()))
+    }
+
+    /// Copies both pieces behind what was staged first in this turn, if there is room for them in every respect.
+    #[inline(always)]
+    fn append_posted(&self, state: &State, first: &[u8], second: &[u8]) -> bool {
+        let Some(place) = state.outbox else { return false };
+        let length_max = self.group.limits.unsent_max.min(STAGING_MAX);
+        self.local.with_posted(place, |payload| match payload {
+            Some(Payload::Vec { bytes, .. }) if bytes.len() + first.len() + second.len() <= length_max => {
+                bytes.extend_from_slice(first);
+                bytes.extend_from_slice(second);
+                true
+            }
+            _ => false,
+        })
     }
 
     /// Copies both pieces, at least one byte, behind what is staged.
@@ -474,9 +492,11 @@ impl State {
     /// Nothing is staged, and something may be.
     #[inline]
     pub(super) fn is_first(&self) -> bool {
-        self.outbox.is_none()
-            && self.buffers.is_none()
-            && self.trouble.is_none()
-            && !self.flags.is(Flag::WRITE_SHUT)
+        self.outbox.is_none() && self.buffers.is_none() && self.may_write()
+    }
+
+    #[inline]
+    fn may_write(&self) -> bool {
+        self.trouble.is_none() && !self.flags.is(Flag::WRITE_SHUT)
     }
 }
