@@ -60,8 +60,7 @@ impl State {
         }
     }
 
-    /// Whether the wheel's entry fires in time for the idle clock, so that nothing is to be done for it: the usual case of a
-    /// connection that waits for its next message.
+    /// Whether nothing is to be done for the idle clock: the usual case of a connection that waits for its next message.
     #[inline]
     pub(super) fn is_watched_for_idle(&self) -> bool {
         self.phase == Phase::BetweenMessages && self.flags.is(Flag::IDLE_WATCHED)

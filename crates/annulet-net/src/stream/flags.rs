@@ -30,7 +30,7 @@ impl Flag {
     pub(super) const END_AWAITED: Self = Self(1 << 9);
     /// The connection may be idle for ever.
     pub(super) const MAY_IDLE: Self = Self(1 << 10);
-    /// The wheel's entry fires no later than the idle clock runs out, however that is put off.
+    /// The wheel's entry fires no later than the idle clock runs out, however that is put off; or there is no such clock.
     pub(super) const IDLE_WATCHED: Self = Self(1 << 11);
     /// Somebody waits for input, or for its end.
     pub(super) const INPUT_AWAITED: Self = Self(Self::READER_WAITING.0 | Self::END_AWAITED.0);

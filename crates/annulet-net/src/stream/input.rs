@@ -136,6 +136,9 @@ impl Stream {
     fn watch_wait(&self, state: &mut State) {
         if state.counts_waiting(&self.group.clocks) {
             self.update_timer(state);
+        } else if state.phase == Phase::BetweenMessages {
+            // There is no idle clock.
+            state.flags.set(Flag::IDLE_WATCHED);
         }
     }
 
