@@ -28,6 +28,8 @@ pub struct Body {
     number: u32,
     // Cells, in which the compiler cannot note that there is no body: it is to do that in the pointer.
     is_waiting: Cell<bool>,
+    /// It was read to its end.
+    saw_end: Cell<bool>,
     /// Trailers have been handed out as a frame.
     gave_trailers: Cell<bool>,
 }
@@ -76,7 +78,13 @@ impl BodyError {
 impl Body {
     #[inline]
     pub(crate) fn new(exchange: Rc<Exchange>, number: u32) -> Self {
-        Self { exchange, number, is_waiting: Cell::new(false), gave_trailers: Cell::new(false) }
+        Self {
+            exchange,
+            number,
+            is_waiting: Cell::new(false),
+            saw_end: Cell::new(false),
+            gave_trailers: Cell::new(false),
+        }
     }
 
     /// The next bytes of the body, `None` at its end. Never empty. Asks a client that waits for it to go on
@@ -99,6 +107,9 @@ impl Body {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, BodyError>> {
         let polled = self.exchange.poll_body(self.number, cx);
         self.is_waiting.set(polled.is_pending());
+        if let Poll::Ready(Ok(None)) = polled {
+            self.saw_end.set(true);
+        }
         polled
     }
 
@@ -111,11 +122,12 @@ impl Body {
     /// Not cancel-safe: what was received is gone.
     pub async fn bytes(&mut self) -> Result<Bytes, BodyError> {
         let Some(first) = self.recv().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.recv().await? else { return Ok(first.into_bytes()) };
-        let mut bytes = BytesMut::with_capacity(first.len() + second.len());
-        bytes.extend_from_slice(&first);
-        bytes.extend_from_slice(&second);
-        drop((first, second));
+        if self.is_ended() {
+            return Ok(first.into_bytes());
+        }
+        // A lease is not kept over a wait.
+        let mut bytes = BytesMut::from(&first[..]);
+        drop(first);
         while let Some(chunk) = self.recv().await? {
             bytes.extend_from_slice(&chunk);
         }
@@ -180,14 +192,16 @@ impl Body {
         Self::new(self.exchange.clone(), self.number)
     }
 
-    /// Bytes still to come; `None` when the client did not say.
+    /// Bytes still to come; `None` when the client did not say, or when the request has been answered meanwhile.
     pub fn left(&self) -> Option<u64> {
-        self.exchange.with_incoming(self.number, |incoming| incoming.left()).unwrap_or(Some(0))
+        self.exchange
+            .with_incoming(self.number, |incoming| incoming.left())
+            .unwrap_or(self.saw_end.get().then_some(0))
     }
 
     /// True when all of it has been read.
     pub fn is_ended(&self) -> bool {
-        self.exchange.with_incoming(self.number, |incoming| incoming.is_ended()).unwrap_or(true)
+        self.exchange.with_incoming(self.number, |incoming| incoming.is_ended()).unwrap_or(self.saw_end.get())
     }
 
     /// Sets the bound on the whole body, instead of that of the route or of the [`Settings`](crate::Settings). A length that

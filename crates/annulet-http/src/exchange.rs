@@ -6,7 +6,7 @@
 use std::cell::{Ref, RefCell, RefMut};
 use std::hint::cold_path;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use annulet_driver::Chunk;
 use annulet_net::{Address, Connection, Error};
@@ -38,6 +38,8 @@ pub(crate) struct State {
     /// What the client would go on with: its Upgrade fields, one to a line.
     offered: Option<Box<[u8]>>,
     pub(crate) outgoing: Outgoing,
+    /// Who waits for the client to go.
+    gone: Option<Waker>,
 }
 
 /// Why no request comes.
@@ -73,6 +75,28 @@ impl State {
     #[inline]
     pub(crate) fn end(&mut self) {
         self.number = self.number.wrapping_add(1);
+        if self.gone.is_some() {
+            cold_path();
+            self.wake_gone();
+        }
+    }
+
+    /// What the client offered has been taken or passed over.
+    #[inline]
+    pub(crate) fn forget_offer(&mut self) {
+        self.offered = None;
+    }
+
+    /// Has whoever waits for the client to go look again.
+    fn wake_gone(&mut self) {
+        if let Some(waker) = self.gone.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether more has come than the empty line that old clients send behind a body (RFC 9112 §2.2).
+    fn has_begun(&self) -> bool {
+        !matches!(&*self.partial, b"" | b"\r" | b"\r\n")
     }
 
     /// Whether all of the request has been received, and was in order.
@@ -114,6 +138,7 @@ impl Exchange {
                 streams_in: false,
                 offered: None,
                 outgoing: Outgoing::idle(),
+                gone: None,
             }),
         })
     }
@@ -167,7 +192,17 @@ impl Exchange {
         if !self.is_current(number) {
             return Poll::Ready(());
         }
-        self.connection().map_or(Poll::Ready(()), |connection| connection.poll_peer_gone(cx))
+        let mut state = self.state();
+        let state = &mut *state;
+        let Some(connection) = &state.connection else { return Poll::Ready(()) };
+        // Who waits for the body has the connection's waker, and passes on what it learns.
+        if !state.incoming.is_awaited() {
+            ready!(connection.poll_peer_gone(cx));
+        } else if connection.is_peer_gone() {
+            return Poll::Ready(());
+        }
+        state.gone = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Hands the connection over, with the bytes that were received and not taken.
@@ -186,13 +221,38 @@ impl Exchange {
 
     /// Ends the connection with a reset: what was sent is not all there was to be.
     pub(crate) fn abort(&self) {
-        let mut state = self.state();
-        state.number = state.number.wrapping_add(1);
-        let connection = state.connection.take();
-        drop(state);
-        if let Some(connection) = connection {
+        if let Some(connection) = self.give_up_connection() {
             connection.abort();
         }
+    }
+
+    /// Ends the connection in order, whoever still has a part of a request.
+    pub(crate) fn close(&self) {
+        drop(self.give_up_connection());
+    }
+
+    fn give_up_connection(&self) -> Option<Connection> {
+        let mut state = self.state();
+        let connection = state.connection.take()?;
+        state.end();
+        (state.input, state.partial) = (None, Vec::new());
+        state.forget_offer();
+        connection.wake_waiters();
+        Some(connection)
+    }
+
+    /// Has whoever waits in another task look again.
+    #[cold]
+    pub(crate) fn wake_waiters(&self) {
+        if let Some(connection) = self.connection() {
+            connection.wake_waiters();
+        }
+    }
+
+    /// Nobody reads the body any more but to throw it away.
+    pub(crate) fn close_body(&self) {
+        self.state().incoming.close();
+        self.wake_waiters();
     }
 }
 
@@ -219,7 +279,7 @@ impl State {
         match end {
             Ok(()) => self.last_of_head(limits),
             // Nobody waits for anything.
-            Err(Error::Timeout(_) | Error::Reset) if self.partial.is_empty() => Nothing::End,
+            Err(Error::Timeout(_) | Error::Reset) if !self.has_begun() => Nothing::End,
             Err(Error::Timeout(_)) => Nothing::TooSlow,
             Err(error) => Nothing::Failed(error),
         }
@@ -289,10 +349,11 @@ impl State {
     /// `input` is a part of a head.
     #[cold]
     pub(crate) fn keep_part_of_head(&mut self, input: &[u8]) {
-        if self.partial.is_empty() {
+        let had_begun = self.has_begun();
+        self.partial.extend_from_slice(input);
+        if !had_begun && self.has_begun() {
             self.connection().message_started();
         }
-        self.partial.extend_from_slice(input);
     }
 
     /// Keeps what is behind the head for the request's body, and the next request.
@@ -367,9 +428,22 @@ impl Exchange {
     ) -> Poll<Result<Option<Chunk>, BodyError>> {
         let mut state = self.state();
         let state = &mut *state;
-        if state.number != number {
+        if state.number != number || state.incoming.is_closed() {
             return Poll::Ready(Err(BodyError::Answered));
         }
+        self.poll_rest_of_body(state, cx)
+    }
+
+    /// What nobody reads any more.
+    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, BodyError>> {
+        self.poll_rest_of_body(&mut self.state(), cx)
+    }
+
+    fn poll_rest_of_body(
+        &self,
+        state: &mut State,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Chunk>, BodyError>> {
         if let Some(error) = state.incoming.error {
             return Poll::Ready(Err(error));
         }
@@ -398,6 +472,7 @@ impl Exchange {
             return Poll::Pending;
         };
         state.incoming.waits_no_more(now);
+        state.wake_gone();
         let error = match received {
             Ok(Some(chunk)) => {
                 state.input = Some(chunk);
@@ -417,13 +492,14 @@ impl Exchange {
             state.connection().stop_waiting();
             let now = self.local().reactor.now();
             state.incoming.waits_no_more(now);
+            state.wake_gone();
         }
     }
 
     /// Calls `f` with the body of a request that is not yet answered.
     pub(crate) fn with_incoming<R>(&self, number: u32, f: impl FnOnce(&mut Incoming) -> R) -> Option<R> {
         let mut state = self.state();
-        (state.number == number).then(|| f(&mut state.incoming))
+        (state.number == number && !state.incoming.is_closed()).then(|| f(&mut state.incoming))
     }
 
     /// The body is read while the response is sent: now is the time to ask for it. Whether it has ended.

@@ -1,5 +1,6 @@
 //! A request's body on its way in: where it ends, how much of it there may be, and how slowly it may come.
 
+use std::hint::cold_path;
 use std::time::Duration;
 
 use annulet_driver::{Chunk, Instant};
@@ -13,6 +14,8 @@ const RATE_GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Incoming {
     decoder: BodyDecoder,
     is_ended: bool,
+    /// Nobody reads it any more: what comes is thrown away.
+    is_closed: bool,
     /// Bytes there may be.
     max: u64,
     received: u64,
@@ -31,6 +34,7 @@ impl Incoming {
         Self {
             decoder: BodyDecoder::new(BodyLength::None),
             is_ended: true,
+            is_closed: false,
             max: 0,
             received: 0,
             continue_due: false,
@@ -45,8 +49,14 @@ impl Incoming {
     #[inline]
     pub(crate) fn begin_empty(&mut self) {
         self.is_ended = true;
+        self.is_closed = false;
         self.error = None;
         self.continue_due = false;
+        if self.decoder.left().is_none() {
+            // Its trailers were the last request's.
+            cold_path();
+            self.decoder = BodyDecoder::new(BodyLength::None);
+        }
     }
 
     /// The next request has one.
@@ -61,12 +71,26 @@ impl Incoming {
         };
     }
 
+    /// Ends it for its readers.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Whether its reader waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.waits_since.is_some()
+    }
+
     #[inline]
     pub(crate) fn is_ended(&self) -> bool {
         self.is_ended
     }
 
-    /// Changes the bound on what is still to come.
+    /// Changes the bound on all of it.
     pub(crate) fn set_max(&mut self, max: u64) {
         self.max = max;
     }

@@ -227,7 +227,8 @@ impl Request {
     }
 
     /// Waits until the client has ended or reset the connection, so that nobody waits for the answer any more. A client that
-    /// ends its side after the request and goes on reading counts as gone, too.
+    /// ends its side after the request and goes on reading counts as gone, too; one that has sent more than the connection's
+    /// unread limit is not watched. Also ends when the request has been answered. For one task at a time.
     ///
     /// # Cancel safety
     /// Dropping it does nothing.

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use annulet_net::{Error, HandlerError};
-use annulet_proto::http1::{Asked, LAST_CHUNK, write_content_length, write_field, write_status_line};
+use annulet_proto::http1::{
+    Asked, LAST_CHUNK, may_be_trailer, write_content_length, write_field, write_status_line,
+};
 use annulet_runtime::contain;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -119,6 +121,7 @@ fn respond_unusually(
     if stage_whole(exchange, state, response, asked, keeps).is_err() {
         return AtOnce::Later;
     }
+    state.forget_offer();
     state.end();
     if keeps { AtOnce::Next } else { AtOnce::Close }
 }
@@ -132,6 +135,7 @@ pub(crate) async fn respond(
 ) -> Result<After, HandlerError> {
     let exchange = &exchange;
     let (mut response, rest) = settle(exchange, response, asked);
+    exchange.state().forget_offer();
     if let Some(access) = access {
         access.log(&response);
     }
@@ -152,6 +156,9 @@ pub(crate) async fn respond(
     };
     let keeps = keeps && (rest == Rest::None || discard_body(exchange).await);
     exchange.end();
+    if has_reader(exchange) {
+        exchange.wake_waiters();
+    }
     Ok(if keeps { After::Next } else { After::Close })
 }
 
@@ -170,9 +177,16 @@ fn settle(exchange: &Rc<Exchange>, mut response: Response, asked: Asked) -> (Res
     if response.status.is_informational() && !matches!(response.content, Content::Upgrade(_)) {
         response = no_answer(exchange, response.status);
     }
+    if response.status == StatusCode::RESET_CONTENT {
+        // It has none (RFC 9110 §15.3.6).
+        response.content = Content::Empty;
+    }
     let mut rest = Rest::None;
     if asked.is(Asked::BODY) {
         let is_read = matches!(response.content, Content::Stream(_)) && has_reader(exchange);
+        if !is_read {
+            exchange.close_body();
+        }
         match if is_read { exchange.ask_for_body() } else { exchange.settle() } {
             Ok(true) => {}
             Ok(false) => rest = if is_read { Rest::Read } else { Rest::Unread },
@@ -256,7 +270,15 @@ fn can_discard(state: &State) -> bool {
 
 #[cold]
 fn says_close(headers: &HeaderMap) -> bool {
-    headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    let values = headers.get_all(CONNECTION).into_iter().map(HeaderValue::as_bytes);
+    let mut options = values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    options.any(|option| option.eq_ignore_ascii_case(b"close"))
+}
+
+/// The length that a handler gave a body it did not make.
+fn said_length(response: &Response) -> Option<u64> {
+    let length = response.headers.as_ref()?.get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 /// Whether a response of this status has a body, or at least the length of one (RFC 9110 §6.4.1).
@@ -278,7 +300,13 @@ fn stage_whole(
         return compose_head(exchange, state, response, None, persistence, b"");
     }
     let body = match &response.content {
-        Content::Payload(payload) => payload.as_slice(),
+        // A reset has none (RFC 9110 §15.3.6).
+        Content::Payload(payload) if response.status != StatusCode::RESET_CONTENT => payload.as_slice(),
+        // What GET would answer is not known, unless the handler says so.
+        Content::Empty if asked.is(Asked::HEAD) => {
+            let framing = said_length(response).map(BodyFraming::Length);
+            return compose_head(exchange, state, response, framing, persistence, b"");
+        }
         _ => b"",
     };
     let framing = Some(BodyFraming::Length(body.len() as u64));
@@ -460,9 +488,15 @@ fn finish_body(exchange: &Exchange, result: Result<(), HandlerError>) -> Result<
         (Ok(()), Some(Framing::Sized(left @ 1..))) => {
             Err(HandlerError::message(format!("the response's body ended {left} bytes before its length")))
         }
+        // Whoever made the response of the body may have passed over it.
+        (Ok(()), _) if state.incoming.error.is_some() => {
+            Err(HandlerError::message("the request's body broke off"))
+        }
         (result, _) => result,
     };
     let trailers = state.outgoing.end();
+    // Nobody writes any more; what was written last may be waited for.
+    state.connection().wake_waiters();
     if result.is_ok() && framing == Some(Framing::Chunked) {
         state.connection().compose(|out| match trailers {
             None => out.extend_from_slice(LAST_CHUNK),
@@ -480,7 +514,7 @@ fn finish_body(exchange: &Exchange, result: Result<(), HandlerError>) -> Result<
 #[cold]
 fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     out.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers {
+    for (name, value) in trailers.iter().filter(|(name, _)| may_be_trailer(name.as_str().as_bytes())) {
         append_field(out, name, value);
     }
     out.extend_from_slice(b"\r\n");
@@ -488,10 +522,10 @@ fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
 
 /// Throws away what nobody read; false when the connection is better ended.
 async fn discard_body(exchange: &Exchange) -> bool {
-    let number = exchange.current();
+    exchange.close_body();
     let mut left = DISCARDED_MAX;
     while can_discard(&exchange.state()) {
-        match poll_fn(|cx| exchange.poll_body(number, cx)).await {
+        match poll_fn(|cx| exchange.poll_discard(cx)).await {
             Ok(Some(data)) if data.len() as u64 <= left => left -= data.len() as u64,
             Ok(Some(_)) | Err(_) => return false,
             Ok(None) => return true,

@@ -37,7 +37,7 @@ enum Stage {
     /// A handler.
     Handler(Box<Calling>),
     /// The client, to take the response or to send the rest of what it asked; or the protocol that goes on after HTTP.
-    Response(Pin<Box<dyn Future<Output = Result<After, HandlerError>>>>),
+    Response(Responding),
     Upgraded(Pin<Box<dyn Future<Output = HandlerResult>>>),
     /// Nothing: it is broken.
     Failed(Error),
@@ -277,7 +277,7 @@ fn go_on(
             }
             return Poll::Ready(Ok(answer(exchange, &mut response, asked, access, stage, cx)));
         }
-        Stage::Response(responding) => match ready!(responding.as_mut().poll(cx))? {
+        Stage::Response(responding) => match ready!(poll_response(exchange, responding, cx))? {
             After::Next => *stage = Stage::Head,
             After::Close => return Poll::Ready(Ok(Step::End)),
             After::Upgrade(serve) => *stage = Stage::Upgraded(serve(exchange.take_connection())),
@@ -288,6 +288,28 @@ fn go_on(
         }
     }
     Poll::Ready(Ok(Step::Next))
+}
+
+type Responding = Pin<Box<dyn Future<Output = Result<After, HandlerError>>>>;
+
+/// Goes on with a response. While it waits, what has arrived must not pin a buffer.
+fn poll_response(
+    exchange: &Exchange,
+    responding: &mut Responding,
+    cx: &mut Context<'_>,
+) -> Poll<Result<After, HandlerError>> {
+    let polled = responding.as_mut().poll(cx);
+    if polled.is_pending() {
+        exchange.unpin_input();
+    }
+    polled
+}
+
+/// Whoever keeps a part of a request does not keep the connection: it ends with this.
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.exchange.close();
+    }
 }
 
 /// There are no more requests.

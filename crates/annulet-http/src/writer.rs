@@ -102,7 +102,7 @@ impl BodyWriter {
     }
 
     /// Waits until the client has ended or reset the connection: nobody reads any more. Writing finds out later, when the
-    /// kernel does.
+    /// kernel does. For one task at a time. A client that has sent more than the connection's unread limit is not watched.
     ///
     /// # Cancel safety
     /// Dropping it does nothing.
@@ -128,7 +128,11 @@ impl BodyWriter {
         if !self.exchange.is_current(self.number) {
             return Err(WriteError::Ended);
         }
-        if length as u64 > self.exchange.state().outgoing.left() {
+        let state = self.exchange.state();
+        if !state.outgoing.is_begun() {
+            return Err(WriteError::Ended);
+        }
+        if length as u64 > state.outgoing.left() {
             return Err(WriteError::TooMany);
         }
         Ok(())

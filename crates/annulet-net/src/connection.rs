@@ -322,6 +322,11 @@ impl Connection {
         self.stream.poll_peer_gone(cx)
     }
 
+    /// Whether the peer has ended its side, or the connection is broken.
+    pub fn is_peer_gone(&self) -> bool {
+        self.stream.is_peer_gone()
+    }
+
     /// Waits until the server drains: finish what is in hand, say farewell, return. `recv` yields `None` once everything
     /// received has been delivered.
     ///
@@ -367,6 +372,12 @@ impl Connection {
     /// Tells the clocks that the message is complete.
     pub fn message_ended(&self) {
         self.stream.message_ended();
+    }
+
+    /// Wakes whoever waits to receive, to write, or for the peer's end, so that it looks again: what it waits for has come to an
+    /// end by other means.
+    pub fn wake_waiters(&self) {
+        self.stream.wake_waiters();
     }
 
     /// Turns the idle clock of this connection off: what goes on over it from here may be silent for as long as it likes.

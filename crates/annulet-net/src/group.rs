@@ -127,7 +127,7 @@ impl Group {
     /// Nobody holds the connection any more.
     pub(crate) fn forget_draining(&self, connection: u64) {
         let waiters = self.drain_waiters.borrow_mut().remove(&connection);
-        drop(waiters);
+        waiters.into_iter().flatten().for_each(Waker::wake);
     }
 
     pub(crate) fn is_draining(&self) -> bool {

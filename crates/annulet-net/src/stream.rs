@@ -230,6 +230,13 @@ impl Stream {
         }
     }
 
+    /// Has everybody who waits look again.
+    pub(crate) fn wake_waiters(&self) {
+        let mut state = state_of(self);
+        Self::wake_reader(&mut state);
+        Self::wake_writer(&mut state);
+    }
+
     pub(crate) fn add_handle(&self) {
         self.handles.set(self.handles.get() + 1);
     }

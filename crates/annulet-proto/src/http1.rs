@@ -63,6 +63,7 @@ mod tests;
 
 pub use asked::Asked;
 pub use body::{BodyDecoder, BodyLength, BodyStep};
+pub use chunked::may_be_trailer;
 pub use encode::{
     LAST_CHUNK, write_chunk_size, write_content_length, write_field, write_request_line, write_status_line,
 };

@@ -3,7 +3,7 @@
 use annulet_driver::Instant;
 use annulet_runtime::TimerKey;
 
-use super::{Flag, Life, State, Stream};
+use super::{Flag, Life, Receive, State, Stream};
 use crate::error::Error;
 use crate::options::{Clock, Clocks};
 
@@ -95,9 +95,14 @@ impl Stream {
         }
     }
 
-    /// What follows of the message may be of any length.
+    /// What follows of the message may be of any length. A drain that has begun waits for its end.
     pub(crate) fn message_streams(&self) {
-        self.state.borrow_mut().phase = Phase::Streaming;
+        let mut state = self.state.borrow_mut();
+        state.phase = Phase::Streaming;
+        // A receive that is just being cancelled is armed again when it has been.
+        if state.flags.take(Flag::DRAINING) && state.receive == Receive::Idle && state.life == Life::Open {
+            self.arm_receive(&mut state);
+        }
     }
 
     /// The message is complete.

@@ -57,6 +57,12 @@ impl Stream {
         Some(chunk)
     }
 
+    /// Whether the peer has ended or the connection is broken.
+    pub(crate) fn is_peer_gone(&self) -> bool {
+        let state = state_of(self);
+        state.trouble.is_some() || state.flags.is(Flag::ENDED)
+    }
+
     /// Ready when the peer has ended or the connection is broken. What arrived before may be unread.
     pub(crate) fn poll_peer_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = state_of(self);

@@ -21,7 +21,8 @@ impl Asked {
     /// The request has a body, which may yet have to be received.
     pub const BODY: Self = Self(1 << 5);
     /// Whatever makes the usual response another one; to an offer it is none.
-    pub const UNUSUAL: Self = Self::HEAD.or(Self::CONNECT).or(Self::HTTP10).or(Self::CLOSE).or(Self::BODY);
+    pub const UNUSUAL: Self =
+        Self::HEAD.or(Self::CONNECT).or(Self::HTTP10).or(Self::CLOSE).or(Self::UPGRADE).or(Self::BODY);
 
     /// Whether any of `these` is so.
     #[inline]

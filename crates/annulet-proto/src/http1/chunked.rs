@@ -31,6 +31,12 @@ const FORBIDDEN: [&[u8]; 15] = [
     b"upgrade",
 ];
 
+/// Whether a field may stand behind a chunked body: not one that frames, routes or authorises the message, which would come
+/// too late there (RFC 9110 §6.5.1).
+pub fn may_be_trailer(name: &[u8]) -> bool {
+    !FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunked {
     state: State,
@@ -173,7 +179,7 @@ impl Chunked {
             (Trailer | TrailerName, byte) if is_token_byte(byte) => TrailerName,
             (TrailerName, b':') => {
                 let name = &self.trailers[self.trailer..];
-                if FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) {
+                if !may_be_trailer(name) {
                     return Err(HttpError::Trailer);
                 }
                 TrailerValue

@@ -26,6 +26,8 @@ mod http_server_ends;
 #[cfg(feature = "http")]
 mod http_server_limits;
 #[cfg(feature = "http")]
+mod http_server_outliving;
+#[cfg(feature = "http")]
 mod http_server_responses;
 #[cfg(feature = "http")]
 mod http_server_routes;
