@@ -333,7 +333,7 @@ impl State {
     ) -> Result<Option<usize>, HttpError> {
         let before = self.partial.len();
         // A head ends with a line, and is looked at when one does.
-        if !input.contains(&b'\n') && before + input.len() < limits.bytes {
+        if !input.contains(&b'\n') && before + input.len() < limits.bytes_max() {
             return Ok(None);
         }
         self.partial.extend_from_slice(input);

@@ -173,7 +173,8 @@ impl Wire {
         } else {
             self.partial.extend_from_slice(&input);
             // A head ends with a line, and is looked at when one does.
-            let is_worth_a_look = input.contains(&b'\n') || self.partial.len() >= settings.head_limits.bytes;
+            let is_worth_a_look =
+                input.contains(&b'\n') || self.partial.len() >= settings.head_limits.bytes_max();
             if is_worth_a_look {
                 head.parse(&self.partial, &settings.head_limits, asked.answers)?
             } else {

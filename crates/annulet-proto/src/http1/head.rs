@@ -37,9 +37,10 @@ impl HeadLimits {
         Self { bytes: 16 * 1024, fields: 100, target: 8 * 1024, bare_lf: false }
     }
 
-    /// Bytes of a head: its places are noted as 16-bit numbers.
+    /// Bytes of a head that count: its places are noted as 16-bit numbers. With so many of one there is no need to wait for
+    /// more: it is whole, or refused.
     #[inline]
-    pub(super) fn bytes_max(&self) -> usize {
+    pub fn bytes_max(&self) -> usize {
         self.bytes.min(usize::from(u16::MAX))
     }
 }

@@ -87,6 +87,26 @@ fn a_head_without_end_costs_no_more_than_its_limit() {
     });
 }
 
+/// The codec has a bound of its own: what is beyond that is refused before the head has an end.
+#[test]
+fn a_head_without_end_is_refused_whatever_the_limit() {
+    each_driver(|builder| {
+        run(builder, async {
+            let limits = HeadLimits { bytes: 1024 * 1024, ..HeadLimits::default() };
+            let server = serve_http(paths(Settings::default().head(limits))).await;
+            let address = address(&server);
+            thread(move || {
+                let mut peer = Peer::connect(address);
+                peer.send("GET / HTTP/1.1\r\nX: ");
+                peer.send_in_vain("x".repeat(70_000));
+                assert_eq!(peer.answer().status, 431);
+            })
+            .await;
+            stop(server).await;
+        });
+    });
+}
+
 /// Starts with clocks of 300 ms, lets a client come to where one runs out, and returns how the connection ended.
 #[track_caller]
 fn runs_out(

@@ -266,6 +266,28 @@ fn a_bare_lf_is_taken_where_that_is_allowed() {
     });
 }
 
+/// What is more than the codec takes is refused before the head has an end, whatever the limit says.
+#[test]
+fn a_head_without_end_is_refused_whatever_the_limit() {
+    each_driver(|builder| {
+        run(builder, async {
+            let peer = peer(1, |_, mut stream| {
+                read_request(&mut stream).expect("a request");
+                let endless = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(70_000));
+                // Unless the client has hung up.
+                let _ = stream.write_all(endless.as_bytes());
+                await_end(&mut stream);
+            });
+            let limits = HeadLimits { bytes: 1024 * 1024, ..HeadLimits::default() };
+            let client = Client::builder().head_limits(limits).build();
+            let error = client.get(&peer.url()).send().await.expect_err("endless");
+            assert!(matches!(error, ClientError::Head(HttpError::HeadTooLarge)), "{error:?}");
+            drop(client);
+            peer.ended().await;
+        });
+    });
+}
+
 /// A peer that answers with `first` and then says nothing more.
 fn falls_silent(first: &'static str) -> Peer<()> {
     peer(1, move |_, mut stream| {
