@@ -42,6 +42,7 @@
 //! | line folding | may be replaced by spaces (§5.2) | refused |
 //! | several Content-Type in a request | not to be sent (RFC 9110 §5.3) | refused |
 //! | an expectation other than `100-continue` | may be 417 (RFC 9110 §10.1.1) | 417 |
+//! | a body announced for a 204, two lengths for a 304 or HEAD | not to be sent (§6.1, §6.2) | the connection is not kept |
 //! | chunk extensions | ought to be limited (§7.1.1) | 1 KiB in a line, 16 KiB in a body |
 //! | framing, routing and authorising fields as trailers | to be ignored (RFC 9110 §6.5.1) | refused |
 

@@ -99,13 +99,18 @@ impl ResponseHead {
         let fields = lines.place;
         let mut meaning = Meaning::new();
         lines.fields(&mut self.fields, limits.fields, &mut meaning)?;
-        self.body = match (answers, status) {
-            (Answers::Connect, 200..300) => BodyLength::UntilEnd,
-            (_, 100..200 | 204 | 304) | (Answers::Head, _) => BodyLength::None,
-            _ => meaning.response_body(version)?,
+        let announced = meaning.response_body(version);
+        // Where the fields contradict what there can be, the next response may begin anywhere.
+        let (body, is_clear) = match (answers, status) {
+            (Answers::Connect, 200..300) => (BodyLength::UntilEnd, true),
+            (_, 100..200) => (BodyLength::None, true),
+            (_, 204) => (BodyLength::None, matches!(announced, Ok(BodyLength::None | BodyLength::UntilEnd))),
+            (_, 304) | (Answers::Head, _) => (BodyLength::None, announced.is_ok()),
+            _ => (announced?, true),
         };
+        self.body = body;
         self.length = meaning.length();
-        self.keeps_alive = meaning.keeps_alive(version) && self.body != BodyLength::UntilEnd;
+        self.keeps_alive = is_clear && meaning.keeps_alive(version) && body != BodyLength::UntilEnd;
         (self.status, self.version) = (status, version);
         self.reason.clear();
         self.reason.extend_from_slice(reason);

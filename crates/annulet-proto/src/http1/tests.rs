@@ -379,9 +379,11 @@ fn what_a_response_answers_decides_on_its_body() {
     };
     let sized = "Content-Length: 5\r\n";
     assert_eq!(body(200, sized, Answers::Head), (BodyLength::None, true));
-    for status in [100, 103, 199, 204, 304] {
+    for status in [100, 103, 199, 304] {
         assert_eq!(body(status, sized, Answers::Other), (BodyLength::None, true), "{status}");
     }
+    assert_eq!(body(204, "", Answers::Other), (BodyLength::None, true));
+    assert_eq!(body(204, "Content-Length: 0\r\n", Answers::Other), (BodyLength::None, true));
     assert_eq!(body(200, "", Answers::Other), (BodyLength::UntilEnd, false));
     assert_eq!(
         body(200, "Connection: close\r\nContent-Length: 5\r\n", Answers::Other),
@@ -390,6 +392,31 @@ fn what_a_response_answers_decides_on_its_body() {
     assert_eq!(body(200, "Transfer-Encoding: chunked\r\n", Answers::Other), (BodyLength::Chunked, true));
     assert_eq!(body(200, sized, Answers::Connect), (BodyLength::UntilEnd, false));
     assert_eq!(body(407, sized, Answers::Connect), (BodyLength::Bytes(5), true));
+}
+
+/// There is no body, whatever the fields say; but they may say what whoever wrote them, or passed them on, took for true.
+#[test]
+fn a_connection_whose_framing_is_contradictory_is_not_kept() {
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n";
+    let other = "Transfer-Encoding: gzip\r\n";
+    for (status, fields, answers, is_kept) in [
+        (204, "Content-Length: 5\r\n", Answers::Other, false),
+        (204, chunked, Answers::Other, false),
+        (204, other, Answers::Other, false),
+        (204, "Content-Length: 5\r\n", Answers::Head, false),
+        (304, both, Answers::Other, false),
+        (304, other, Answers::Other, false),
+        (304, chunked, Answers::Other, true),
+        (200, both, Answers::Head, false),
+        (200, other, Answers::Head, false),
+        (200, chunked, Answers::Head, true),
+        (200, "", Answers::Head, true),
+    ] {
+        let input = format!("HTTP/1.1 {status} x\r\n{fields}\r\n");
+        let (head, _) = answer(&input, answers).expect("valid").expect("complete");
+        assert_eq!((head.body_length(), head.keeps_alive()), (BodyLength::None, is_kept), "{input:?}");
+    }
 }
 
 #[test]

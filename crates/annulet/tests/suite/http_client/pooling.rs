@@ -175,6 +175,8 @@ fn what_the_response_says_decides_whether_its_connection_is_kept() {
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay",
         "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n",
     ];
     let cases: Vec<_> =
         kept.map(|response| (response, 1)).into_iter().chain(closed.map(|r| (r, 2))).collect();
