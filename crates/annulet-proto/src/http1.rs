@@ -72,4 +72,4 @@ pub use error::HttpError;
 pub use field::{Fields, is_token};
 pub use head::{HeadLimits, RequestHead, Version};
 pub use response::{Answers, ResponseHead};
-pub use target::TargetForm;
+pub use target::{TargetForm, is_host};

@@ -1,6 +1,6 @@
 //! Where a request goes.
 
-use annulet_proto::http1::write_request_line;
+use annulet_proto::http1::{is_host, write_request_line};
 use http::Uri;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -45,12 +45,16 @@ impl Target {
         if host.is_empty() {
             return Err(refused("it names no host"));
         }
-        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
-            None | Some("") => PORT,
-            Some(port) => port
-                .parse()
-                .ok()
-                .filter(|number| *number != 0 && port.bytes().all(|byte| byte.is_ascii_digit()))
+        // What `Uri` takes for a host with a port behind it is more than there is to connect to.
+        if !is_host(authority.as_str().as_bytes()) {
+            return Err(refused("its host or port is malformed"));
+        }
+        let port = match &authority.as_str()[host.len()..] {
+            "" | ":" => PORT,
+            port => port
+                .strip_prefix(':')
+                .and_then(|port| port.parse().ok())
+                .filter(|number| *number != 0)
                 .ok_or_else(|| refused("its port is no port"))?,
         };
         let host = host.to_ascii_lowercase();
@@ -147,6 +151,7 @@ mod tests {
         check("http://example.org:/a#part", "example.org:80", "example.org", "/a");
         check("http://[::1]:7000/", "[::1]:7000", "[::1]:7000", "/");
         check("http://[::1]/", "[::1]:80", "[::1]", "/");
+        check("http://[::1]:/", "[::1]:80", "[::1]", "/");
         check("HTTP://127.0.0.1/%20", "127.0.0.1:80", "127.0.0.1", "/%20");
         check("http://a/caf\u{e9}?\u{e9}", "a:80", "a", "/caf%C3%A9?%C3%A9");
     }
@@ -170,6 +175,18 @@ mod tests {
             "http://example.org:+80/",
             "http://example.org:x/",
             "http://[::1/",
+            "http://[::1]8080/",
+            "http://[::1]allowed.example:8080/",
+            "http://[::1]:80:80/",
+            "http://[127.0.0.1]/",
+            "http://[example.org]/",
+            "http://[fe80::1%2]/",
+            "http://[fe80::1%252]/",
+            "http://[]/",
+            "http://a[::1]/",
+            "http://a:80:81/",
+            "http://a,b/",
+            "http://a%2eb/",
             "http://exa mple.org/",
             "http://example.org/a b",
             "http://example.org/\r\nX: y",
@@ -216,7 +233,7 @@ mod tests {
         ] {
             assert_eq!(base.join(reference).expect(reference).url(), url, "{reference}");
         }
-        for reference in ["https://a/", "ftp://a/", "mailto:a", "//user@a/", "a b", "\r\n"] {
+        for reference in ["https://a/", "ftp://a/", "mailto:a", "//user@a/", "//[::1]a/", "a b", "\r\n"] {
             assert!(base.join(reference).is_err(), "{reference:?}");
         }
     }

@@ -112,9 +112,10 @@ fn is_escape(high: u8, low: u8) -> bool {
     high.is_ascii_hexdigit() && low.is_ascii_hexdigit() && !matches!(ends, (b'0', b'0' | b'a' | b'd'))
 }
 
-/// Whether this is a host with an optional port (RFC 9110 §7.2), and neither empty nor with a user in front.
+/// Whether this is a host with an optional port (RFC 9110 §7.2), and neither empty nor with a user in front: what a Host field
+/// may say.
 #[inline]
-pub(super) fn is_host(host: &[u8]) -> bool {
+pub fn is_host(host: &[u8]) -> bool {
     host_and_port(host).is_some()
 }
 
