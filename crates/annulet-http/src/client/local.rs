@@ -13,6 +13,8 @@ use super::error::ClientError;
 
 /// Spare heads kept per reactor.
 const SPARES_MAX: usize = 256;
+/// Memory of a head that is kept: more is what some server made of it.
+const SPARE_BYTES_MAX: usize = 8 * 1024;
 
 pub(crate) struct Local {
     pub(crate) reactor: Reactor,
@@ -70,7 +72,31 @@ impl Drop for Head {
     fn drop(&mut self) {
         let mut spares = self.local.spare_heads.borrow_mut();
         if spares.len() < SPARES_MAX {
-            spares.extend(self.head.take());
+            spares.extend(self.head.take().filter(|head| is_worth_keeping(head)));
+        }
+    }
+}
+
+fn is_worth_keeping(head: &ResponseHead) -> bool {
+    head.capacity() <= SPARE_BYTES_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use annulet_proto::http1::{Answers, HeadLimits};
+
+    use super::*;
+
+    #[test]
+    fn a_head_that_a_server_made_large_is_not_kept() {
+        for (value, fields, is_kept) in [(100, 20, true), (SPARE_BYTES_MAX, 1, false), (1, 2000, false)] {
+            let field = format!("X: {}\r\n", "x".repeat(value));
+            let input = format!("HTTP/1.1 200 OK\r\n{}\r\n", field.repeat(fields));
+            let limits = HeadLimits { bytes: 64 * 1024, fields, ..HeadLimits::default() };
+            let mut head = ResponseHead::new();
+            let length = head.parse(input.as_bytes(), &limits, Answers::Other);
+            assert_eq!(length, Ok(Some(input.len())));
+            assert_eq!(is_worth_keeping(&head), is_kept, "{value} {fields}");
         }
     }
 }

@@ -119,6 +119,11 @@ impl ResponseHead {
         Ok(lines.place)
     }
 
+    /// Bytes of memory that it holds, whether it is empty or not: as many as its largest took.
+    pub fn capacity(&self) -> usize {
+        self.reason.capacity() + self.bytes.capacity() + self.fields.capacity() * size_of::<Field>()
+    }
+
     /// The status: three digits.
     pub fn status(&self) -> u16 {
         self.status

@@ -371,6 +371,19 @@ fn a_response_is_taken_apart() {
 }
 
 #[test]
+fn a_response_that_is_forgotten_keeps_its_memory_and_says_how_much() {
+    let mut head = ResponseHead::new();
+    assert_eq!(head.capacity(), 0);
+    let fields = format!("X: {}\r\n", "y".repeat(5000));
+    let input = format!("HTTP/1.1 200 x\r\n{fields}\r\n");
+    head.parse(input.as_bytes(), &HeadLimits::default(), Answers::Other).expect("valid").expect("complete");
+    let held = head.capacity();
+    assert!((5000..20_000).contains(&held), "{held}");
+    assert_eq!(head.parse(b"HTTP", &HeadLimits::default(), Answers::Other), Ok(None));
+    assert_eq!(head.capacity(), held);
+}
+
+#[test]
 fn what_a_response_answers_decides_on_its_body() {
     let body = |status: u16, fields: &str, answers| {
         let input = format!("HTTP/1.1 {status} x\r\n{fields}\r\n");
