@@ -17,7 +17,7 @@ pub enum ClientError {
     /// The text is no URL that can be asked for. Nothing was sent.
     #[error("{url:?} cannot be asked for: {reason}")]
     Url {
-        /// The text.
+        /// The text, without a user and a password in front of its host.
         url: String,
         /// What is wrong with it.
         reason: &'static str,
@@ -25,7 +25,7 @@ pub enum ClientError {
     /// An `https` URL. Nothing was sent.
     #[error("{url:?} needs TLS, which is not built in yet: only http URLs can be asked for")]
     Tls {
-        /// The URL.
+        /// The URL, without a user and a password in front of its host.
         url: String,
     },
     /// The request cannot be written: a malformed field, a method that is not supported. Nothing was sent.
@@ -77,7 +77,7 @@ pub enum ClientError {
     /// A redirect that is not followed: to where no request can go, or one too many.
     #[error("redirected {reason}: {location:?}")]
     Redirect {
-        /// Where to.
+        /// Where to, without a user and a password in front of its host.
         location: String,
         /// What is wrong with it.
         reason: &'static str,

@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use super::error::ClientError;
 use super::request::Prepared;
 use super::response::ClientResponse;
+use super::target::without_user;
 use super::upload::RequestBody;
 
 /// Fields that are for one host alone.
@@ -47,8 +48,8 @@ pub(super) fn redirect(request: &mut Prepared, response: &ClientResponse) -> Res
     }
     let text = String::from_utf8_lossy(location);
     let target = request.target.join(&text).map_err(|error| match error {
-        ClientError::Url { reason, .. } => refused(&text, reason),
-        ClientError::Tls { .. } => refused(&text, "to https, which is not built in yet"),
+        ClientError::Url { reason, .. } => refused(&without_user(&text), reason),
+        ClientError::Tls { url } => refused(&url, "to https, which is not built in yet"),
         other => other,
     })?;
     if target.host != request.target.host {

@@ -25,15 +25,15 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, ClientError> {
-        let uri = url.parse::<Uri>().map_err(|_| refused(url, "it is malformed"))?;
+        let uri = url.parse::<Uri>().map_err(|_| refused(&without_user(url), "it is malformed"))?;
         Self::of(&uri)
     }
 
     pub(super) fn of(uri: &Uri) -> Result<Self, ClientError> {
-        let refused = |reason| refused(&uri.to_string(), reason);
+        let refused = |reason| refused(&shown(uri), reason);
         match uri.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err(ClientError::Tls { url: uri.to_string() }),
+            Some("https") => return Err(ClientError::Tls { url: shown(uri) }),
             Some(_) => return Err(refused("its scheme is not http")),
             None => return Err(refused("it does not begin with http://")),
         }
@@ -103,6 +103,25 @@ impl Target {
 #[cold]
 fn refused(url: &str, reason: &'static str) -> ClientError {
     ClientError::Url { url: url.to_owned(), reason }
+}
+
+/// A URL as errors repeat it, and errors end up in logs: without a user, who may have a password.
+#[cold]
+fn shown(uri: &Uri) -> String {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    match authority.rfind('@') {
+        Some(at) => uri.to_string().replacen(&authority[..=at], "", 1),
+        None if is_host(authority.as_bytes()) => uri.to_string(),
+        None => without_user(&uri.to_string()),
+    }
+}
+
+/// The same of a text that is no URL, so that nobody knows where a user in it would end.
+#[cold]
+pub(super) fn without_user(text: &str) -> String {
+    let Some((user, rest)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = user.find("//").map_or("", |slashes| &user[..slashes + 2]);
+    format!("{scheme}{rest}")
 }
 
 fn split_query(target: &str) -> (&str, Option<&str>) {
@@ -198,6 +217,26 @@ mod tests {
         }
         let error = Target::parse("https://example.org/").expect_err("https");
         assert!(matches!(error, ClientError::Tls { .. }) && error.to_string().contains("TLS"), "{error}");
+    }
+
+    #[test]
+    fn errors_do_not_tell_a_users_password() {
+        for (url, told) in [
+            ("http://user:secret@example.org/a@b", "http://example.org/a@b"),
+            ("https://user:secret@example.org/", "https://example.org/"),
+            ("https://example.org/@scope", "https://example.org/@scope"),
+            ("ftp://user:secret@example.org/", "ftp://example.org/"),
+            ("user:secret@example.org", "example.org"),
+            ("http://user:secret@example.org/ ", "http://example.org/ "),
+            ("http://user:sec/ret@example.org/", "http://example.org/"),
+            ("http://user:sec@ret@example.org/", "http://example.org/"),
+            ("http:user:secret@example.org", "example.org"),
+        ] {
+            match Target::parse(url).expect_err(url) {
+                ClientError::Url { url: said, .. } | ClientError::Tls { url: said } => assert_eq!(said, told),
+                error => panic!("{error:?}"),
+            }
+        }
     }
 
     /// The examples of RFC 3986 §5.4 that mean something for http.

@@ -110,11 +110,18 @@ fn a_redirect_to_nowhere_or_without_end_is_an_error() {
         run(builder, async {
             let (server, url) = start(mover()).await;
             let client = Client::builder().redirects_max(2).build();
-            for place in ["https://127.0.0.1/", "ftp://x/", "http://user@x/", "http://:80/", "a b"] {
+            for (place, told) in [
+                ("https://127.0.0.1/", "https://127.0.0.1/"),
+                ("ftp://x/", "ftp://x/"),
+                ("http://user:secret@x/", "http://x/"),
+                ("http://[::1]x:80/", "http://[::1]x:80/"),
+                ("http://:80/", "http://:80/"),
+                ("a b", "a b"),
+            ] {
                 let request = client.get(&format!("{url}/302")).query([("to", place)]);
                 let error = request.send().await.expect_err("nowhere");
                 assert!(
-                    matches!(&error, ClientError::Redirect { location, .. } if location == place),
+                    matches!(&error, ClientError::Redirect { location, .. } if location == told),
                     "{error:?}"
                 );
             }
