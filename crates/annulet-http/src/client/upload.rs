@@ -142,6 +142,11 @@ impl Upload {
         Some(Self { source, framing, pending, trailers: None, held })
     }
 
+    /// Whether it is few bytes at hand.
+    pub(super) fn is_short(&self) -> bool {
+        self.source.is_none() && self.pending.len() <= COPIED_MAX
+    }
+
     /// The server wants the body.
     pub(super) fn release(&mut self) {
         self.held = None;

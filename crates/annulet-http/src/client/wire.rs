@@ -33,6 +33,8 @@ pub(super) struct Wire {
     partial: Vec<u8>,
     /// The rest of the request's body.
     upload: Option<Upload>,
+    /// What is staged has left, or is so short that it does with the turn.
+    is_sent: bool,
     /// Whether another request may follow this one.
     keeps_alive: bool,
 }
@@ -56,6 +58,7 @@ impl Wire {
             input: None,
             partial: Vec::new(),
             upload: None,
+            is_sent: true,
             keeps_alive: false,
         }
     }
@@ -75,6 +78,7 @@ impl Wire {
 
     /// Sends a request's body, as far as there is room, while the response is waited for.
     pub(super) fn send_body(&mut self, upload: Option<Upload>) {
+        self.is_sent = upload.as_ref().is_none_or(Upload::is_short);
         self.upload = upload;
     }
 
@@ -91,8 +95,9 @@ impl Wire {
             if let Poll::Ready(result) = self.poll_head(head, asked, settings, &mut interims, cx) {
                 return Poll::Ready(result);
             }
-            // A body under way has a clock of its own: that of bytes the server does not take.
-            let (None, Some(limit)) = (&self.upload, settings.head_timeout) else { return Poll::Pending };
+            let Some(limit) = settings.head_timeout else { return Poll::Pending };
+            // What is under way has a clock of its own: that of bytes the server does not take.
+            ready!(self.poll_sent(cx));
             let timer = timer.get_or_insert_with(|| sleep(limit));
             ready!(Future::poll(Pin::new(timer), cx));
             Poll::Ready(Err(ClientError::TimedOut(Phase::Head)))
@@ -205,6 +210,20 @@ impl Wire {
             Ok(()) | Err(UploadError::Connection) => Ok(()),
             Err(UploadError::Source(error)) => Err(ClientError::RequestBody(error)),
         })
+    }
+
+    /// Ready when the kernel has all of the request, or takes no more of it.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.upload.is_some() {
+            return Poll::Pending;
+        }
+        if self.is_sent {
+            return Poll::Ready(());
+        }
+        // What fails is found by the one who reads.
+        let _ = ready!(self.connection().poll_flush(cx));
+        self.is_sent = true;
+        Poll::Ready(())
     }
 
     /// The next bytes of the response's body, framing and all, for [`input`](Self::input).

@@ -318,6 +318,27 @@ fn a_head_that_does_not_come_in_time_is_given_up() {
     });
 }
 
+/// The server takes its time with the body, longer than it may with the head.
+#[test]
+fn the_time_for_a_head_begins_when_the_body_has_left() {
+    const TIME: Duration = Duration::from_millis(500);
+    each_driver(|builder| {
+        run(builder, async {
+            let peer = peer(1, |_, mut stream| {
+                std::thread::sleep(TIME * 2);
+                answer_all(&mut stream, OK)
+            });
+            let client = Client::builder().head_timeout(Some(TIME)).build();
+            // More than the kernel takes before somebody reads.
+            let body = vec![b'x'; 64 * 1024 * 1024];
+            let mut response = client.put(&peer.url()).body(body).send().await.expect("a response");
+            assert_eq!(response.text().await.expect("a body"), "ok");
+            drop(client);
+            assert_eq!(peer.ended().await, [1]);
+        });
+    });
+}
+
 /// Steadily, a byte at a time, and never to the end.
 #[test]
 fn a_head_that_trickles_in_is_given_up_all_the_same() {
