@@ -195,7 +195,8 @@ impl Pool {
         let keeper = self.keeper.borrow();
         // From now on whatever happens on it wakes the keeper. One that has not run yet finds it when it does.
         let waker = keeper.waker.as_ref().unwrap_or(Waker::noop());
-        let _ = connection.poll_recv(&mut Context::from_waker(waker));
+        let polled = connection.poll_recv(&mut Context::from_waker(waker));
+        debug_assert!(polled.is_pending(), "an idle connection is quiet");
         if !keeper.has_timer {
             waker.wake_by_ref();
         }
@@ -336,8 +337,13 @@ impl Lease {
 }
 
 impl Place {
-    /// The connection made in this place may be used again.
+    /// The connection made in this place may be used again, unless the peer has ended it, or spoken unasked, while nobody
+    /// looked: then it closes, and the place is free.
     pub(super) fn give_back(mut self, connection: Connection) {
+        if !connection.is_quiet() {
+            self.pool.local.counters.client_connections_evicted.increment();
+            return drop(connection);
+        }
         let host = self.host.take().expect("given back once");
         self.pool.put(&host, connection);
     }

@@ -1,11 +1,14 @@
 //! Who gets which connection, and how long one is kept.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::Write;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
-use annulet::http::{Client, ClientError, Phase};
+use annulet::http::{Client, ClientError, ClientResponse, Phase};
 use annulet::spawn_local;
 
 use super::peer::*;
@@ -158,6 +161,61 @@ fn a_connection_that_was_closed_or_spoke_unasked_is_not_used_again() {
                 assert_eq!(peer.ended().await, [1, 1]);
             });
         }
+    });
+}
+
+const UNASKED: &str = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+
+/// A peer that says something unasked on its first connection, once the gate is opened. On the second it answers.
+fn speaks_unasked() -> (Peer<usize>, Gate) {
+    let told = Gate::new();
+    let gate = told.clone();
+    let peer = peer(2, move |number, mut stream| {
+        if number > 0 {
+            return answer_all(&mut stream, OK);
+        }
+        read_request(&mut stream).expect("a request");
+        stream.write_all(OK.as_bytes()).expect("written");
+        gate.block();
+        stream.write_all(UNASKED.as_bytes()).expect("written");
+        await_end(&mut stream);
+        1
+    });
+    (peer, told)
+}
+
+/// A request that was given a connection it waited for, and has not looked at it yet: meanwhile the peer has spoken unasked.
+async fn granted_and_spoken_to(
+    client: &Client,
+    peer: &Peer<usize>,
+    told: &Gate,
+) -> Pin<Box<impl Future<Output = Result<ClientResponse, ClientError>> + use<>>> {
+    let mut first = client.get(&peer.url()).send().await.expect("a response");
+    let mut second = Box::pin(client.post(&peer.url()).send());
+    assert!(poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx).is_pending())).await);
+    assert_eq!(counter("client_waiting"), 1);
+    first.bytes().await.expect("a body");
+    assert_eq!((counter("client_waiting"), counter("client_connections_idle")), (0, 0));
+    let received = counter("bytes_received");
+    told.open();
+    until("it has spoken", || counter("bytes_received") == received + UNASKED.len() as u64).await;
+    second
+}
+
+#[test]
+fn a_connection_that_was_waited_for_in_vain_is_looked_at_before_it_is_kept() {
+    each_driver(|builder| {
+        run(builder, async {
+            let (peer, told) = speaks_unasked();
+            let client = Client::builder().connections_per_host_max(1).build();
+            drop(granted_and_spoken_to(&client, &peer, &told).await);
+            assert_eq!((counter("client_connections"), counter("client_connections_idle")), (0, 0));
+            assert_eq!(counter("client_connections_evicted"), 1);
+            let mut response = client.post(&peer.url()).send().await.expect("a response");
+            assert_eq!(response.text().await.expect("a body"), "ok");
+            drop(client);
+            assert_eq!(peer.ended().await, [1, 1]);
+        });
     });
 }
 
