@@ -33,8 +33,12 @@ impl Client {
         let lease = self.pool.lease(host, course.wants_new(), deadline).await?;
         let place = lease.place;
         if let Some(connection) = lease.connection {
-            local.counters.client_connections_reused.increment();
-            return Ok(Taken { place, connection, is_reused: true });
+            // It was when it was granted; who waited for it runs later.
+            if connection.is_quiet() {
+                local.counters.client_connections_reused.increment();
+                return Ok(Taken { place, connection, is_reused: true });
+            }
+            local.counters.client_connections_evicted.increment();
         }
         loop {
             let error = match self.connect(host, deadline, course).await {

@@ -203,6 +203,24 @@ async fn granted_and_spoken_to(
 }
 
 #[test]
+fn a_connection_that_was_waited_for_is_looked_at_before_it_is_used() {
+    each_driver(|builder| {
+        run(builder, async {
+            let (peer, told) = speaks_unasked();
+            let client = Client::builder().connections_per_host_max(1).build();
+            let second = granted_and_spoken_to(&client, &peer, &told).await;
+            let mut response = second.await.expect("a response");
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.text().await.expect("a body"), "ok");
+            assert_eq!((counter("client_connections_opened"), counter("client_connections_evicted")), (2, 1));
+            assert_eq!(counter("client_connections"), 1);
+            drop(client);
+            assert_eq!(peer.ended().await, [1, 1]);
+        });
+    });
+}
+
+#[test]
 fn a_connection_that_was_waited_for_in_vain_is_looked_at_before_it_is_kept() {
     each_driver(|builder| {
         run(builder, async {
