@@ -71,10 +71,12 @@ impl Client {
             None => addresses(host, deadline, course).await?,
         };
         course.enter(Phase::Connecting);
+        let count = addresses.len() as u32;
         let mut last = std::io::ErrorKind::NotFound.into();
-        for address in addresses {
-            let left = deadline - self.pool.local.reactor.now();
-            match settings.connector.clone().timeout(left).connect_address(address).await {
+        for (address, addresses_left) in addresses.into_iter().zip((1..=count).rev()) {
+            // One that does not answer leaves time for those behind it.
+            let share = (deadline - self.pool.local.reactor.now()) / addresses_left;
+            match settings.connector.clone().timeout(share).connect_address(address).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => last = error,
             }
