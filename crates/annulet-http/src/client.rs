@@ -184,7 +184,7 @@ impl Client {
                 Err(Elapsed) => Err(ClientError::TimedOut(course.phase.get())),
             },
         };
-        result.inspect_err(|error| local.count(error))
+        result.map_err(|error| error.after(course.processed.get())).inspect_err(|error| local.count(error))
     }
 
     /// Sends a request, and those its responses redirect to.
@@ -204,6 +204,7 @@ impl Client {
                 return Err(redirect::refused(&request.target.url(), "too often"));
             }
             redirects_left -= 1;
+            course.may_be_processed(Processed::Maybe);
             self.pool.local.counters.client_redirects.increment();
             // A body nobody wants is not worth more, nor an error of it.
             let _ = timeout(DISCARD_TIMEOUT, response.into_body().discard(DISCARDED_MAX)).await;
@@ -226,6 +227,7 @@ impl Client {
             if !error.is_worth_a_retry() || !request.body.can_be_sent() || !course.may_retry() {
                 return Err(error);
             }
+            course.may_be_processed(error.processed());
             tracing::debug!(host = request.target.host, %error, "a request is sent again, on a new connection");
             self.pool.local.counters.client_retries.increment();
             course.wants_new.set(true);
@@ -260,6 +262,8 @@ struct Course {
     phase: Cell<Phase>,
     retries_left: Cell<u32>,
     wants_new: Cell<bool>,
+    /// What can have been done with it by attempts that are over.
+    processed: Cell<Processed>,
 }
 
 impl Course {
@@ -269,7 +273,13 @@ impl Course {
             phase: Cell::new(Phase::Waiting),
             retries_left: Cell::new(retries),
             wants_new: Cell::new(false),
+            processed: Cell::new(Processed::No),
         }
+    }
+
+    /// An attempt is over, and another one follows.
+    fn may_be_processed(&self, processed: Processed) {
+        self.processed.set(self.processed.get().max(processed));
     }
 
     fn enter(&self, phase: Phase) {

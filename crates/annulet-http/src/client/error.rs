@@ -53,12 +53,20 @@ pub enum ClientError {
         /// The last address's error.
         source: io::Error,
     },
+    /// There was no connection to send the request again, or to send what a redirect made of it. It had been sent before.
+    #[error("the request was sent, and could not be sent again")]
+    Again {
+        /// Why there was no connection.
+        source: Box<ClientError>,
+        /// What the server that it was sent to first can have done with it.
+        processed: Processed,
+    },
     /// The connection failed or ended before a response head had arrived.
     #[error("the connection failed before there was a response")]
     NoResponse {
         /// How; [`Error::UnexpectedEnd`] for an orderly end.
         source: Error,
-        /// What that means for the request.
+        /// What that means for the request, and for what was sent of it before.
         processed: Processed,
     },
     /// The response's head is malformed, or larger than the limit.
@@ -113,13 +121,13 @@ impl fmt::Display for Phase {
 }
 
 /// What the server can have done with a request that got no response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Processed {
     /// Nothing: nothing of it was sent.
     No,
     /// Probably nothing: it was sent on a connection that had been idle, which the server may have closed just then.
     Unlikely,
-    /// Anything.
+    /// Anything. All of it, when there was a redirect.
     Maybe,
 }
 
@@ -128,6 +136,7 @@ impl ClientError {
     pub fn is_timeout(&self) -> bool {
         match self {
             Self::TimedOut(_) => true,
+            Self::Again { source, .. } => source.is_timeout(),
             Self::Body(BodyError::Connection(error)) | Self::NoResponse { source: error, .. } => {
                 matches!(error, Error::Timeout(_))
             }
@@ -136,6 +145,7 @@ impl ClientError {
     }
 
     /// True when there was no connection: too many requests in front, no address, nobody listening, or no time left for it.
+    /// False when that happened [after the request had been sent](Self::Again).
     pub fn is_connect(&self) -> bool {
         match self {
             Self::QueueFull | Self::Resolve { .. } | Self::Connect { .. } => true,
@@ -144,9 +154,31 @@ impl ClientError {
         }
     }
 
-    /// True when it is certain that the server did nothing with the request, so that it may be sent again whatever its method.
+    /// True when it is certain that no server did anything with the request, so that it may be sent again whatever its method.
     pub fn is_retry_safe(&self) -> bool {
         self.is_connect() || matches!(self, Self::NoResponse { processed: Processed::No, .. })
+    }
+
+    /// What the server can have done with the attempt that ended so.
+    pub(crate) fn processed(&self) -> Processed {
+        match self {
+            Self::NoResponse { processed, .. } => *processed,
+            error if error.is_connect() => Processed::No,
+            _ => Processed::Maybe,
+        }
+    }
+
+    /// The same error of a request with which that may have been done before.
+    pub(crate) fn after(self, before: Processed) -> Self {
+        match self {
+            Self::NoResponse { source, processed } => {
+                Self::NoResponse { source, processed: processed.max(before) }
+            }
+            error if error.is_connect() && before > Processed::No => {
+                Self::Again { source: Box::new(error), processed: before }
+            }
+            error => error,
+        }
     }
 
     /// Whether an idempotent request may be sent again.

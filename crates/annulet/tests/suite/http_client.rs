@@ -24,6 +24,16 @@ async fn start(service: Service) -> (Server, String) {
     (server, url)
 }
 
+/// A server whose answers wait for a gate.
+async fn gated(gate: &Gate) -> (Server, String) {
+    let gate = gate.clone();
+    start(service(async move |request: Request| {
+        gate.passed().await;
+        request.path().to_owned()
+    }))
+    .await
+}
+
 /// How often something was done.
 #[derive(Clone, Default)]
 struct Count(Arc<AtomicU64>);

@@ -174,6 +174,35 @@ fn nobody_listening_is_an_error_after_as_many_attempts_as_the_method_allows() {
     });
 }
 
+/// It was sent, then sent again, and there was nobody any more: the first attempt may have been seen.
+#[test]
+fn nobody_listening_any_more_is_an_error_after_sending() {
+    each_driver(|builder| {
+        run(builder, async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let url = format!("http://{}/", listener.local_addr().expect("an address"));
+            let server = thread(move || {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                drop(listener);
+                read_request(&mut stream).expect("a request");
+                stream.write_all(OK.as_bytes()).expect("written");
+                read_request(&mut stream).expect("another request");
+            });
+            let client = Client::builder().retries_max(1).build();
+            client.get(&url).send().await.expect("a response").bytes().await.expect("a body");
+            let error = client.get(&url).send().await.expect_err("closed, then refused");
+            let ClientError::Again { source, processed: Processed::Unlikely } = &error else {
+                panic!("{error:?}")
+            };
+            assert!(matches!(**source, ClientError::Connect { .. }), "{error:?}");
+            assert!(!error.is_retry_safe() && !error.is_connect() && !error.is_timeout());
+            assert_eq!((counter("client_retries"), counter("client_connects_failed")), (1, 1));
+            drop(client);
+            server.await;
+        });
+    });
+}
+
 #[test]
 fn a_name_that_nobody_has_is_an_error_of_its_own() {
     each_driver(|builder| {

@@ -14,16 +14,6 @@ use annulet::spawn_local;
 use super::peer::*;
 use super::*;
 
-/// A server whose answers wait for a gate.
-async fn gated(gate: &Gate) -> (Server, String) {
-    let gate = gate.clone();
-    start(service(async move |request: Request| {
-        gate.passed().await;
-        request.path().to_owned()
-    }))
-    .await
-}
-
 #[test]
 fn who_waits_is_served_in_order() {
     const WAITING: usize = 20;

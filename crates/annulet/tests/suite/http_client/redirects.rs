@@ -1,9 +1,14 @@
 //! Being sent elsewhere.
 
-use annulet::http::{
-    Client, ClientError, HeaderName, HeaderValue, Request, Response, Router, StatusCode, router,
-};
+use std::io::Write;
+use std::time::Duration;
 
+use annulet::http::{
+    Client, ClientError, HeaderName, HeaderValue, Processed, Request, Response, Router, StatusCode, router,
+};
+use annulet::spawn_local;
+
+use super::peer::*;
 use super::*;
 
 fn to(status: u16, location: &str) -> Response {
@@ -131,6 +136,89 @@ fn a_redirect_to_nowhere_or_without_end_is_an_error() {
             let response = client.get(&format!("{url}/304")).send().await.expect("a response");
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
             drop((client, response));
+            stop(server).await;
+        });
+    });
+}
+
+/// The server that redirected did what it was asked for: what then finds no connection is not safe to be sent again.
+#[test]
+fn what_fails_after_a_redirect_was_sent_before() {
+    let time = Duration::from_millis(500);
+    // How many may wait, how long for a connection, how long in all; and whether it is a matter of time.
+    let cases =
+        [(0, time * 100, time * 100, false), (1, time, time * 100, true), (1, time * 100, time, true)];
+    each_driver(|builder| {
+        for (waiting_max, acquire, in_all, is_timeout) in cases {
+            run(builder.clone(), async move {
+                let gate = Gate::new();
+                let (server, url) = start(mover()).await;
+                let (busy, elsewhere) = gated(&gate).await;
+                let client = Client::builder().redirects_max(1).connections_per_host_max(1);
+                let client = client.waiting_max(waiting_max).acquire_timeout(acquire).build();
+                let holder = spawn_local({
+                    let request = client.get(&elsewhere);
+                    async move { request.send().await.expect("a response").bytes().await.expect("a body") }
+                });
+                until("it is at the server", || counter("client_connections") == 1).await;
+                let request = client.post(&format!("{url}/303")).query([("to", &elsewhere)]).timeout(in_all);
+                let error = request.send().await.expect_err("all connections are in use");
+                let ClientError::Again { source, processed: Processed::Maybe } = &error else {
+                    panic!("{error:?}")
+                };
+                assert!(source.is_connect(), "{error:?}");
+                assert!(!error.is_retry_safe() && !error.is_connect(), "{error:?}");
+                assert_eq!((error.is_timeout(), counter("client_timeouts") == 1), (is_timeout, is_timeout));
+                gate.open();
+                holder.await.expect("no panic");
+                drop(client);
+                stop(server).await;
+                stop(busy).await;
+            });
+        }
+    });
+}
+
+#[test]
+fn a_redirect_to_where_nobody_listens_was_sent_before() {
+    each_driver(|builder| {
+        run(builder, async {
+            let (server, url) = start(mover()).await;
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let nowhere = format!("http://{}/", listener.local_addr().expect("an address"));
+            drop(listener);
+            let client = Client::builder().redirects_max(1).build();
+            let request = client.post(&format!("{url}/303")).query([("to", &nowhere)]);
+            let error = request.send().await.expect_err("refused");
+            assert!(matches!(error, ClientError::Again { processed: Processed::Maybe, .. }), "{error:?}");
+            assert!(!error.is_retry_safe() && !error.is_connect() && !error.is_timeout());
+            drop(client);
+            stop(server).await;
+        });
+    });
+}
+
+/// The second server may not have seen anything of it. The first one has.
+#[test]
+fn a_redirect_that_meets_a_connection_just_closed_was_sent_before() {
+    each_driver(|builder| {
+        run(builder, async {
+            let (server, url) = start(mover()).await;
+            let peer = peer(1, |_, mut stream| {
+                read_request(&mut stream).expect("a request");
+                stream.write_all(OK.as_bytes()).expect("written");
+                read_request(&mut stream).expect("another request");
+            });
+            let client = Client::builder().redirects_max(1).build();
+            client.get(&peer.url()).send().await.expect("a response").bytes().await.expect("a body");
+            let request = client.post(&format!("{url}/303")).query([("to", peer.url())]);
+            let error = request.send().await.expect_err("closed");
+            assert!(
+                matches!(error, ClientError::NoResponse { processed: Processed::Maybe, .. }),
+                "{error:?}"
+            );
+            drop(client);
+            peer.ended().await;
             stop(server).await;
         });
     });
