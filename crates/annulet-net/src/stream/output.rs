@@ -451,6 +451,10 @@ impl Stream {
         }
         if state.outbox.is_none() && state.buffers.as_ref().is_none_or(|buffers| buffers.unsent.is_empty()) {
             state.flags.set(Flag::FIN_SENT);
+            if state.life == Life::Closing && state.flags.is(Flag::ENDED) {
+                // Both sides have ended: the socket is closed next, and that sends FIN as well.
+                return;
+            }
             // Fails only when the peer is gone, which the receive reports.
             let _ = self.reactor().driver(|driver| driver.sockets().shutdown(self.socket, Shutdown::Write));
         }
