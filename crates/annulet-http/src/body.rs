@@ -11,10 +11,12 @@ use annulet_driver::Chunk;
 use annulet_net::{Clock, Error};
 use annulet_proto::http1::HttpError;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use crate::exchange::Exchange;
+use crate::incoming::Incoming;
+use crate::trailers;
 
 /// The body of a request, received as it is asked for: a handler that reads slowly slows its client down through TCP.
 ///
@@ -212,22 +214,9 @@ impl Body {
 
     /// The trailer fields of a chunked body that has been read to its end; empty otherwise.
     pub fn trailers(&self) -> HeaderMap {
-        self.exchange.with_incoming(self.number, |incoming| fields(incoming.trailers())).unwrap_or_default()
+        let of = |incoming: &mut Incoming| incoming.is_ended().then(|| trailers::fields(incoming.trailers()));
+        self.exchange.with_incoming(self.number, of).flatten().unwrap_or_default()
     }
-}
-
-/// Lines of fields, which have been found well-formed.
-fn fields(lines: &[u8]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for line in lines.split(|byte| *byte == b'\n') {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        let name = HeaderName::from_bytes(&line[..colon]);
-        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            map.append(name, value);
-        }
-    }
-    map
 }
 
 /// A wait that ends when it is dropped.

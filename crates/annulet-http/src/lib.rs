@@ -48,6 +48,7 @@ mod service;
 mod serving;
 mod settings;
 mod spares;
+mod trailers;
 mod writer;
 
 pub use annulet_net::{HandlerError, HandlerResult};

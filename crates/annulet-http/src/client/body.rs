@@ -17,6 +17,7 @@ use super::error::{ClientError, Phase};
 use super::wire::Wire;
 use crate::body::BodyError;
 use crate::incoming::Incoming;
+use crate::trailers;
 
 /// The body of a response, received as it is asked for: a client that reads slowly slows the server down through TCP.
 ///
@@ -254,19 +255,10 @@ impl ClientBody {
 
     /// The trailer fields of a chunked body that has been read to its end; empty otherwise.
     pub fn trailers(&self) -> HeaderMap {
-        let mut map = HeaderMap::new();
         if !self.is_ended() {
-            return map;
+            return HeaderMap::new();
         }
-        for line in self.incoming.trailers().split(|byte| *byte == b'\n') {
-            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-            let name = http::HeaderName::from_bytes(&line[..colon]);
-            let value = http::HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
-            if let (Ok(name), Ok(value)) = (name, value) {
-                map.append(name, value);
-            }
-        }
-        map
+        trailers::fields(self.incoming.trailers())
     }
 
     /// The connection after a 101; see [`ClientResponse::upgrade`](super::ClientResponse::upgrade).
