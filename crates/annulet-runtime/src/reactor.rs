@@ -330,7 +330,7 @@ impl Reactor {
             return Wait::Poll;
         }
         let deadline = core.timers.borrow().next_deadline_ns().map(Instant::from_nanos);
-        let watch = core.parker.borrow_mut().watch();
+        let watch = core.parker.borrow_mut().watch(core.sources.borrow().len());
         if let Some(watch) = watch
             && self.watch(watch, deadline)
         {
