@@ -36,6 +36,7 @@ use crate::choice::DriverKind;
 use crate::counters::DriverCounters;
 use crate::driver::{Driver, Sockets, Unpark, Wait};
 use crate::instant::Instant;
+use crate::kernel::Calls;
 use crate::op::{Completion, Key, Op, Token};
 use crate::options::DriverOptions;
 use crate::pool::{BufferPool, Chunk};

@@ -33,6 +33,7 @@ pub mod counters;
 mod driver;
 mod epoll;
 mod instant;
+mod kernel;
 pub mod limits;
 mod op;
 mod options;

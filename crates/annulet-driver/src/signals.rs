@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use signal_hook_registry::{FORBIDDEN, SigId};
 
+use crate::kernel::SignalNotes;
 use crate::sys::WakeFd;
 
 /// Some signals, noted as they arrive, from construction to drop.
@@ -52,9 +53,10 @@ impl SignalWatch {
         }
         Ok(watch)
     }
+}
 
-    /// The signals that arrived since the last call: bit `n` for signal `n`.
-    pub(crate) fn take(&self) -> u64 {
+impl SignalNotes for SignalWatch {
+    fn take(&self) -> u64 {
         self.arrived.swap(0, Ordering::Acquire)
     }
 }

@@ -6,6 +6,8 @@ use crate::op::Key;
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
+    /// The generation of a slot's first tenant.
+    first_generation: u32,
     vacant: Option<u32>,
     occupied: usize,
 }
@@ -28,7 +30,12 @@ impl<T> Slots<T> {
     pub(crate) const SLOT_SIZE: usize = size_of::<Slot<T>>();
 
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), vacant: None, occupied: 0 }
+        Self::starting_at(0)
+    }
+
+    /// An empty table whose slots begin with this generation.
+    pub(crate) const fn starting_at(first_generation: u32) -> Self {
+        Self { slots: Vec::new(), first_generation, vacant: None, occupied: 0 }
     }
 
     /// Number of occupied slots.
@@ -48,8 +55,9 @@ impl<T> Slots<T> {
             return Key { slot, generation: entry.generation };
         }
         let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 operations in flight");
-        self.slots.push(Slot { generation: 0, content: Content::Occupied(value) });
-        Key { slot, generation: 0 }
+        let generation = self.first_generation;
+        self.slots.push(Slot { generation, content: Content::Occupied(value) });
+        Key { slot, generation }
     }
 
     /// A slot's present tenant, for holders that forget the slot before the tenant leaves it.

@@ -4,6 +4,7 @@ use std::io;
 
 use super::EpollDriver;
 use super::table::{Flag, Side};
+use crate::kernel::SignalNotes;
 use crate::op::{Completion, Key, Op, Outcome, Token};
 use crate::signals::{self, SignalWatch};
 use crate::socket::{Address, Socket};

@@ -6,6 +6,7 @@ use super::EpollDriver;
 use super::operation::Kind;
 use super::table::{Flag, Place, Side, WAKE};
 use crate::driver::Sockets;
+use crate::kernel::{Calls, SignalNotes};
 use crate::op::{Completion, Key, Outcome};
 use crate::pool::Filled;
 use crate::signals;

@@ -67,6 +67,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::driver::Sockets;
+    use crate::kernel::Calls;
     use crate::socket::{Address, ListenSpec, UnixAddress};
     use crate::sys::KernelSockets;
 

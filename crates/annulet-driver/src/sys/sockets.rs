@@ -2,16 +2,17 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{SockRef, Type};
+use socket2::{SockAddr, SockRef, Type};
 
 use super::socket_file::{self, SocketFile};
 use super::{address, option, stream};
 use crate::counters::DriverCounters;
 use crate::driver::Sockets;
+use crate::kernel::Calls;
 use crate::pool::Chunk;
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
 
@@ -31,59 +32,9 @@ impl KernelSockets {
         Self { counters, nonblocking, files: Vec::new() }
     }
 
-    /// Flags of accepted sockets.
-    pub(crate) fn accept_flags(&self) -> i32 {
-        if self.nonblocking { libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK } else { libc::SOCK_CLOEXEC }
-    }
-
-    /// Counts a connection the kernel handed over.
-    pub(crate) fn accepted(&self, descriptor: i32) -> Socket {
-        self.counters.accepted.increment();
-        self.opened(descriptor)
-    }
-
     fn opened(&self, descriptor: i32) -> Socket {
         self.counters.sockets_opened.increment();
         Socket::from_raw(descriptor)
-    }
-
-    /// [`Driver::try_send`](crate::Driver::try_send).
-    #[inline]
-    pub(crate) fn try_send(&self, socket: Socket, bytes: &[u8]) -> io::Result<usize> {
-        self.counters.sends.increment();
-        let taken = stream::send(socket.as_raw(), bytes)?;
-        self.counters.bytes_sent.add(taken as u64);
-        Ok(taken)
-    }
-
-    /// [`Driver::try_send_vectored`](crate::Driver::try_send_vectored).
-    pub(crate) fn try_send_vectored(&self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.counters.sends.increment();
-        let taken = stream::send_vectored(socket.as_raw(), slices)?;
-        self.counters.bytes_sent.add(taken as u64);
-        Ok(taken)
-    }
-
-    /// [`Driver::try_receive`](crate::Driver::try_receive).
-    pub(crate) fn try_receive(&self, socket: Socket) -> io::Result<Option<Chunk>> {
-        let chunk = stream::try_receive(socket.as_raw())?;
-        self.counters.bytes_received.add(chunk.as_ref().map_or(0, |chunk| chunk.len() as u64));
-        Ok(chunk)
-    }
-
-    /// Closes the descriptor. Never repeated on EINTR: on Linux the descriptor is gone by then (close(2)), and the
-    /// number may be another thread's already.
-    pub(crate) fn close(&mut self, socket: Socket) {
-        self.counters.sockets_closed.increment();
-        if let Some(index) = self.files.iter().position(|(owner, _)| *owner == socket) {
-            self.files.swap_remove(index).1.remove();
-        }
-        // SAFETY: no memory is passed; S1.
-        let result = unsafe { libc::close(socket.as_raw()) };
-        debug_assert!(
-            result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EBADF),
-            "S1: {socket:?} was closed before"
-        );
     }
 
     /// Accepts from a listener that was readable a moment ago.
@@ -111,6 +62,71 @@ impl KernelSockets {
             }
             result => result,
         }
+    }
+}
+
+impl Calls for KernelSockets {
+    fn accept_flags(&self) -> i32 {
+        if self.nonblocking { libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK } else { libc::SOCK_CLOEXEC }
+    }
+
+    fn accepted(&self, descriptor: i32) -> Socket {
+        self.counters.accepted.increment();
+        self.opened(descriptor)
+    }
+
+    #[inline]
+    fn try_send(&self, socket: Socket, bytes: &[u8]) -> io::Result<usize> {
+        self.counters.sends.increment();
+        let taken = stream::send(socket.as_raw(), bytes)?;
+        self.counters.bytes_sent.add(taken as u64);
+        Ok(taken)
+    }
+
+    fn try_send_vectored(&self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.counters.sends.increment();
+        let taken = stream::send_vectored(socket.as_raw(), slices)?;
+        self.counters.bytes_sent.add(taken as u64);
+        Ok(taken)
+    }
+
+    fn try_receive(&self, socket: Socket) -> io::Result<Option<Chunk>> {
+        let chunk = stream::try_receive(socket.as_raw())?;
+        self.counters.bytes_received.add(chunk.as_ref().map_or(0, |chunk| chunk.len() as u64));
+        Ok(chunk)
+    }
+
+    /// Closes the descriptor. Never repeated on EINTR: on Linux the descriptor is gone by then (close(2)), and the
+    /// number may be another thread's already.
+    fn close(&mut self, socket: Socket) {
+        self.counters.sockets_closed.increment();
+        if let Some(index) = self.files.iter().position(|(owner, _)| *owner == socket) {
+            self.files.swap_remove(index).1.remove();
+        }
+        // SAFETY: no memory is passed; S1.
+        let result = unsafe { libc::close(socket.as_raw()) };
+        debug_assert!(
+            result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EBADF),
+            "S1: {socket:?} was closed before"
+        );
+    }
+
+    fn is_unix(&self, socket: RawFd) -> bool {
+        socket >= 0
+            && on(Socket::from_raw(socket), |socket| socket.domain())
+                .is_ok_and(|domain| domain == socket2::Domain::UNIX)
+    }
+
+    fn connect_at_once(&self, socket: RawFd, address: &SockAddr) -> io::Result<()> {
+        if socket < 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        on(Socket::from_raw(socket), |socket| {
+            socket.set_nonblocking(true)?;
+            let result = socket.connect(address);
+            socket.set_nonblocking(false)?;
+            result
+        })
     }
 }
 

@@ -16,20 +16,16 @@
 //!   tail here (release) comes after the entries are written.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::cqueue;
 
-use super::ring::{Ring, register};
+use crate::kernel::Queues;
 use crate::pool::{BufferId, BufferPool};
 
 /// The one group of buffers of a ring.
 pub(super) const GROUP: u16 = 0;
-
-/// io_uring_register(2), 5.19.
-const REGISTER_PBUF_RING: libc::c_uint = 22;
 
 /// `struct io_uring_buf`. The last field of the first entry is the tail of the ring.
 #[repr(C)]
@@ -41,16 +37,6 @@ struct Entry {
 }
 
 const _: () = assert!(size_of::<Entry>() == 16);
-
-/// `struct io_uring_buf_reg`.
-#[repr(C)]
-struct Registration {
-    address: u64,
-    entries: u32,
-    group: u16,
-    flags: u16,
-    reserved: [u64; 3],
-}
 
 /// The buffers the kernel may fill.
 pub(super) struct BufferRing {
@@ -65,7 +51,7 @@ impl BufferRing {
     ///
     /// # Errors
     /// The kernel's: EINVAL before 5.19; ENOMEM where the limit on locked memory does not admit it.
-    pub(super) fn register(ring: &Ring, buffers: u32) -> io::Result<Self> {
+    pub(super) fn register(ring: &impl Queues, buffers: u32) -> io::Result<Self> {
         let capacity = buffers.next_power_of_two();
         assert!(capacity <= 32768, "a pool has at most 32768 buffers");
         // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no existing memory.
@@ -84,26 +70,9 @@ impl BufferRing {
         }
         let entries = NonNull::new(address.cast::<Entry>()).expect("mmap gives no null mapping");
         let this = Self { entries, capacity, tail: 0, is_leaked: false };
-        match this.register_with(ring, 0) {
-            // Ubuntu's 6.8.0-139 and later refuse reserved words that are all zero, as every other kernel wants them.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                this.register_with(ring, 1).map_err(|_| error)?;
-            }
-            result => result?,
-        }
+        // SAFETY: B1.
+        unsafe { ring.register_buffers(entries.as_ptr() as u64, capacity, GROUP) }?;
         Ok(this)
-    }
-
-    fn register_with(&self, ring: &Ring, reserved: u64) -> io::Result<()> {
-        let mut registration = Registration {
-            address: self.entries.as_ptr() as u64,
-            entries: self.capacity,
-            group: GROUP,
-            flags: 0,
-            reserved: [reserved, 0, 0],
-        };
-        // SAFETY: the call reads one `io_uring_buf_reg`, a local; B1 for what it points to.
-        unsafe { register(ring.as_raw_fd(), REGISTER_PBUF_RING, (&raw mut registration).cast(), 1) }
     }
 
     pub(super) fn capacity(&self) -> u32 {

@@ -48,10 +48,12 @@ mod watch;
 mod tests;
 
 pub use ladder::Rung;
+pub(crate) use ring::Ring;
 pub(crate) use select::{Setup, climb, examine};
 pub use traits::Feature;
 #[cfg(test)]
 pub(crate) use traits::Traits;
+pub(crate) use watch::Watch;
 
 use std::io;
 use std::sync::Arc;
@@ -60,17 +62,16 @@ use std::time::{Duration, SystemTime};
 use self::buffer_ring::BufferRing;
 use self::memory::{halve, is_out_of_memory, with_memory};
 use self::operations::Operations;
-use self::ring::Ring;
 use crate::choice::DriverKind;
 use crate::counters::DriverCounters;
 use crate::driver::{Driver, Sockets, Unpark, Wait};
 use crate::instant::Instant;
+use crate::kernel::{Calls, Kernel, Linux, Queues};
 use crate::op::{Completion, Key, Op, Outcome, Token};
 use crate::options::DriverOptions;
 use crate::pool::{BufferPool, Chunk};
 use crate::send_queue::SendQueue;
 use crate::socket::Socket;
-use crate::sys::{self, WakeFd};
 
 /// Queuefuls of completions that did not fit which a turn brings out. The rest is left to the next: while the kernel works,
 /// more may come.
@@ -80,24 +81,25 @@ const QUEUEFULS_MAX: usize = 64;
 const DROP_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The io_uring implementation of [`Driver`].
-pub(crate) struct UringDriver {
+pub(crate) struct UringDriver<K: Kernel = Linux> {
     // Dropped first: U2.
-    ring: Ring,
-    operations: Operations,
+    ring: K::Ring,
+    operations: Operations<K>,
+    kernel: K,
     /// Queued sends that were put into the submission queue, should a turn have failed since.
     offered: usize,
     counters: Arc<DriverCounters>,
     now: Instant,
 }
 
-impl UringDriver {
+impl UringDriver<Linux> {
     /// Opens a driver for the calling thread. Where locked memory is short, with smaller queues than asked for.
     ///
     /// # Errors
     /// The kernel's.
     pub(crate) fn new(setup: Setup, options: &DriverOptions) -> io::Result<Self> {
         let mut options = options.clone();
-        let mut result = with_memory(|| Self::with_sizes(setup, &options));
+        let mut result = with_memory(|| Self::on(Linux, setup, &options));
         while is_out_of_memory(&result) && halve(&mut options) {
             tracing::warn!(
                 submission_entries = options.submission_entries,
@@ -105,21 +107,29 @@ impl UringDriver {
                 buffers_max = options.pool.buffers_max,
                 "no memory for a ring, which counts towards the limit on locked memory; trying a smaller one"
             );
-            result = with_memory(|| Self::with_sizes(setup, &options));
+            result = with_memory(|| Self::on(Linux, setup, &options));
         }
         result
     }
+}
 
-    fn with_sizes(setup: Setup, options: &DriverOptions) -> io::Result<Self> {
+impl<K: Kernel> UringDriver<K> {
+    /// Opens a driver on `kernel`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn on(kernel: K, setup: Setup, options: &DriverOptions) -> io::Result<Self> {
         let counters = Arc::new(DriverCounters::default());
         let (submissions, completions) = (options.submission_entries, options.completion_entries);
-        let ring = Ring::new(setup.rung, submissions, completions, setup.traits.absolute_timeout)?;
+        let ring = kernel.ring(setup.rung, submissions, completions, setup.traits.absolute_timeout)?;
         let pool = BufferPool::new(&options.pool, Arc::clone(&counters))?;
         let buffers = BufferRing::register(&ring, pool.buffers_max())?;
         pool.publish_usage();
-        let wake = Arc::new(WakeFd::new()?);
-        let operations = Operations::new(pool, buffers, wake, Arc::clone(&counters), setup.traits);
-        Ok(Self { ring, operations, offered: 0, counters, now: sys::monotonic_now() })
+        let wake = Arc::new(kernel.wake()?);
+        let operations =
+            Operations::new(kernel.clone(), pool, buffers, wake, Arc::clone(&counters), setup.traits);
+        let now = kernel.monotonic_now();
+        Ok(Self { ring, operations, kernel, offered: 0, counters, now })
     }
 
     /// Entries of the submission queue, the completion queue and the buffer ring, as they came out.
@@ -184,7 +194,7 @@ impl UringDriver {
         match wait {
             Wait::Until(Some(deadline))
                 if deadline <= self.now
-                    || deadline - self.now < FRESH && deadline <= sys::monotonic_now() =>
+                    || deadline - self.now < FRESH && deadline <= self.kernel.monotonic_now() =>
             {
                 Wait::Poll
             }
@@ -239,7 +249,7 @@ impl UringDriver {
         const RESPITE: Duration = Duration::from_millis(1);
         let taken = self.enter(Wait::Poll)?;
         if self.reap(completions) == 0 && taken == 0 {
-            std::thread::sleep(RESPITE);
+            self.kernel.pause(RESPITE);
         }
         Ok(())
     }
@@ -266,7 +276,7 @@ impl UringDriver {
     }
 }
 
-impl Driver for UringDriver {
+impl<K: Kernel> Driver for UringDriver<K> {
     fn kind(&self) -> DriverKind {
         DriverKind::Uring
     }
@@ -297,7 +307,7 @@ impl Driver for UringDriver {
         if self.ring.has_overflowed() {
             self.flush_overflow(completions, QUEUEFULS_MAX)?;
         }
-        self.now = sys::monotonic_now();
+        self.now = self.kernel.monotonic_now();
         self.operations.deliver_signals(completions);
         self.operations.pool().publish_usage();
         self.counters.ops_in_flight.set(self.operations.in_flight() as u64);
@@ -313,15 +323,15 @@ impl Driver for UringDriver {
     }
 
     fn clock(&self) -> Instant {
-        sys::monotonic_now()
+        self.kernel.monotonic_now()
     }
 
     fn wall_clock(&self) -> SystemTime {
-        sys::wall_clock()
+        self.kernel.wall_clock()
     }
 
     fn entropy(&mut self, bytes: &mut [u8]) {
-        sys::entropy(bytes);
+        self.kernel.entropy(bytes);
     }
 
     fn unparker(&self) -> Arc<dyn Unpark> {
@@ -376,11 +386,11 @@ impl Driver for UringDriver {
     fn quiesce(&mut self, patience: Duration) -> usize {
         /// A cancellation that found its operation just between two states is asked for again after this long.
         const AGAIN: Duration = Duration::from_millis(20);
-        let deadline = sys::monotonic_now() + patience;
+        let deadline = self.kernel.monotonic_now() + patience;
         let mut completions = Vec::new();
         while self.in_flight() > 0 {
             self.operations.cancel_all();
-            let until = deadline.min(sys::monotonic_now() + AGAIN);
+            let until = deadline.min(self.kernel.monotonic_now() + AGAIN);
             loop {
                 let before = self.in_flight();
                 let result = self.turn(Wait::Until(Some(until)), &mut completions);
@@ -399,7 +409,7 @@ impl Driver for UringDriver {
     }
 }
 
-impl Drop for UringDriver {
+impl<K: Kernel> Drop for UringDriver<K> {
     fn drop(&mut self) {
         self.operations.close();
         if self.quiesce(DROP_PATIENCE) > 0 {

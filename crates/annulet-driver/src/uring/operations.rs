@@ -21,32 +21,32 @@ mod operation;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use io_uring::squeue;
-use socket2::{SockAddr, SockRef};
 
 use self::operation::{Connecting, Kind, Operation, Progress};
 use super::buffer_ring::BufferRing;
 use super::entry;
 use super::traits::Traits;
-use super::watch::Watch;
 use crate::counters::DriverCounters;
+use crate::kernel::{Calls, Kernel, RoomWatch, SignalNotes};
 use crate::op::{Completion, Key, Op, Outcome, Token};
 use crate::pool::BufferPool;
 use crate::send_queue::SendQueue;
-use crate::signals::{self, SignalWatch};
+use crate::signals;
 use crate::slots::Slots;
 use crate::socket::Address;
-use crate::sys::{self, KernelSockets, WakeFd};
+use crate::sys;
 
 /// Bytes a connection may receive before its receive is armed anew, behind those of others: a bound on what one kernel
 /// pass delivers. Without it the kernel takes up to 33 buffers from one socket before it turns to the next.
 const RECEIVE_CAP: u32 = 64 * 1024;
 
-pub(super) struct Operations {
-    table: Slots<Operation>,
+pub(super) struct Operations<K: Kernel> {
+    kernel: K,
+    table: Slots<Operation<K>>,
     /// Entries to hand to the kernel, in order.
     staged: VecDeque<squeue::Entry>,
     /// Receives that wait for a buffer, oldest first; keys of the past among them are passed over.
@@ -55,13 +55,13 @@ pub(super) struct Operations {
     ready: Vec<Completion>,
     /// The signal operations: none or one, usually.
     signals: Vec<Key>,
-    watch: Option<Watch>,
+    watch: Option<K::Watch>,
     /// What the next turn sends; none where the kernel does not tell short sends as they are.
     pub(super) sends: Option<SendQueue>,
-    wake: Arc<WakeFd>,
+    wake: Arc<K::Wake>,
     pool: BufferPool,
     buffers: BufferRing,
-    pub(super) sockets: KernelSockets,
+    pub(super) sockets: K::Calls,
     counters: Arc<DriverCounters>,
     traits: Traits,
     receive_cap: u32,
@@ -69,18 +69,19 @@ pub(super) struct Operations {
     is_closing: bool,
 }
 
-impl Operations {
+impl<K: Kernel> Operations<K> {
     pub(super) fn new(
+        kernel: K,
         pool: BufferPool,
         buffers: BufferRing,
-        wake: Arc<WakeFd>,
+        wake: Arc<K::Wake>,
         counters: Arc<DriverCounters>,
         traits: Traits,
     ) -> Self {
         let receive_cap = if traits.receive_cap { RECEIVE_CAP.max(pool.buffer_size()) } else { 0 };
         let staged = VecDeque::from([entry::poll(entry::WAKE, wake.as_raw_fd())]);
         Self {
-            table: Slots::new(),
+            table: Slots::starting_at(kernel.first_generation()),
             staged,
             parked: VecDeque::new(),
             ready: Vec::new(),
@@ -90,11 +91,12 @@ impl Operations {
             wake,
             pool,
             buffers,
-            sockets: KernelSockets::new(Arc::clone(&counters), false),
+            sockets: kernel.calls(Arc::clone(&counters)),
             counters,
             traits,
             receive_cap,
             is_closing: false,
+            kernel,
         }
     }
 
@@ -120,7 +122,7 @@ impl Operations {
         self.buffers.capacity()
     }
 
-    pub(super) fn wake(&self) -> &Arc<WakeFd> {
+    pub(super) fn wake(&self) -> &Arc<K::Wake> {
         &self.wake
     }
 
@@ -152,7 +154,7 @@ impl Operations {
             }
             Op::Receive { socket } => {
                 let socket = socket.as_raw();
-                let single = !self.traits.unix_end && is_unix(socket);
+                let single = !self.traits.unix_end && self.sockets.is_unix(socket);
                 let key = self.insert(token, Kind::Receive { socket, progress: Progress::Armed, single });
                 self.arm_receive(key, socket, single);
                 key
@@ -170,7 +172,7 @@ impl Operations {
         }
     }
 
-    fn insert(&mut self, token: Token, kind: Kind) -> Key {
+    fn insert(&mut self, token: Token, kind: Kind<K>) -> Key {
         let key = self.table.insert(Operation { token, kind });
         debug_assert!(key.slot < entry::SEND, "the driver's own keys are never given out");
         key
@@ -180,7 +182,8 @@ impl Operations {
         match sys::to_sockaddr(address) {
             Ok(address) if address.is_unix() => {
                 let key = self.insert(token, Kind::Writable { socket });
-                self.end(key, connect_at_once(socket, &address));
+                let result = self.sockets.connect_at_once(socket, &address);
+                self.end(key, result.map_or_else(Outcome::Failed, |()| Outcome::Connected));
                 key
             }
             Ok(address) => {
@@ -196,7 +199,7 @@ impl Operations {
     }
 
     fn watch_signals(&mut self, token: Token, signals: &[i32]) -> Key {
-        match SignalWatch::new(signals, &self.wake) {
+        match self.kernel.signals(signals, &self.wake) {
             Ok(watch) => {
                 let key = self.insert(token, Kind::Signal(Box::new(watch)));
                 self.signals.push(key);
@@ -286,7 +289,7 @@ impl Operations {
 
     fn watch_for_room(&mut self, key: Key, socket: RawFd) -> io::Result<()> {
         if self.watch.is_none() {
-            let watch = Watch::new()?;
+            let watch = self.kernel.watch()?;
             self.staged.push_back(entry::poll(entry::WATCH, watch.as_raw_fd()));
             self.watch = Some(watch);
         }
@@ -372,33 +375,4 @@ impl Operations {
 
 fn signal(token: Token, key: Key, number: i32) -> Completion {
     Completion { token, key, outcome: Outcome::Signal(number), last: false }
-}
-
-fn is_unix(socket: RawFd) -> bool {
-    on(socket, |socket| socket.domain()).is_ok_and(|domain| domain == socket2::Domain::UNIX)
-}
-
-/// Connects a Unix socket, which either succeeds at once or fails: with EAGAIN where the listener's queue is full
-/// (unix(7)). The ring would give that case to a kernel thread that waits, one for each.
-fn connect_at_once(socket: RawFd, address: &SockAddr) -> Outcome {
-    let result = on(socket, |socket| {
-        socket.set_nonblocking(true)?;
-        let result = socket.connect(address);
-        socket.set_nonblocking(false)?;
-        result
-    });
-    match result {
-        Ok(()) => Outcome::Connected,
-        Err(error) => Outcome::Failed(error),
-    }
-}
-
-/// Runs `call` on a view of the socket that `socket2` can work on and that owns nothing.
-fn on<T>(socket: RawFd, call: impl FnOnce(&SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
-    if socket < 0 {
-        return Err(io::Error::from_raw_os_error(libc::EBADF));
-    }
-    // SAFETY: not -1; the descriptor is open during the call, as whoever submits an operation on it promises.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(socket) };
-    call(&SockRef::from(&descriptor))
 }

@@ -7,7 +7,6 @@
 //! - **R2** Whoever stages an entry keeps what the entry points to until its last completion, or for a send until the call
 //!   that took it has returned.
 
-use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
@@ -18,12 +17,26 @@ use io_uring::{CompletionQueue, EnterFlags, IoUring, Probe, squeue};
 use super::ladder::Rung;
 use crate::driver::Wait;
 use crate::instant::Instant;
+use crate::kernel::Queues;
 use crate::sys;
 
 /// io_uring_register(2), 5.18. The `io-uring` crate can register the descriptor too, but keeps the index in a borrow of
 /// the ring that does not outlive the call.
 const REGISTER_RING_FDS: libc::c_uint = 20;
 const UNREGISTER_RING_FDS: libc::c_uint = 21;
+
+/// io_uring_register(2), 5.19.
+const REGISTER_PBUF_RING: libc::c_uint = 22;
+
+/// `struct io_uring_buf_reg`.
+#[repr(C)]
+struct BufferRegistration {
+    address: u64,
+    entries: u32,
+    group: u16,
+    flags: u16,
+    reserved: [u64; 3],
+}
 
 /// `struct io_uring_rsrc_update`.
 #[repr(C)]
@@ -33,7 +46,7 @@ struct ResourceUpdate {
     data: u64,
 }
 
-pub(super) struct Ring {
+pub(crate) struct Ring {
     ring: IoUring,
     /// What every call enters with: the descriptor, or its index and the flag that says so.
     descriptor: i32,
@@ -51,7 +64,7 @@ impl Ring {
     /// # Errors
     /// The kernel's: EINVAL for a rung it does not know, EPERM or ENOSYS where io_uring is off, ENOMEM where the locked
     /// memory limit does not admit the queues.
-    pub(super) fn new(
+    pub(crate) fn new(
         rung: Rung,
         submissions: u32,
         completions: u32,
@@ -95,11 +108,6 @@ impl Ring {
         self.ring.params().is_feature_no_iowait()
     }
 
-    /// Entries of the submission and of the completion queue.
-    pub(super) fn sizes(&self) -> (u32, u32) {
-        (self.ring.params().sq_entries(), self.ring.params().cq_entries())
-    }
-
     /// What the kernel says of its opcodes.
     ///
     /// # Errors
@@ -110,28 +118,55 @@ impl Ring {
         Ok(probe)
     }
 
-    /// Moves up to `count` staged entries, oldest first, into the submission queue as long as it has room; returns how
-    /// many.
-    ///
-    /// # Safety
-    /// R2 holds for each of them.
-    pub(super) unsafe fn fill(&mut self, staged: &mut VecDeque<squeue::Entry>, count: usize) -> usize {
-        let count = count.min(staged.len()).min(self.room());
-        // SAFETY: the caller's promise.
-        unsafe { self.push(staged.drain(..count)) }
+    /// The deadline as the kernel takes it; `None` when it never comes.
+    fn timeout(&self, deadline: Instant) -> Option<(Timespec, EnterFlags)> {
+        const NEVER: u64 = i64::MAX as u64;
+        let nanos = deadline.as_nanos();
+        if nanos >= NEVER {
+            return None;
+        }
+        if self.has_absolute_timeout {
+            let time = Timespec::new().sec(nanos / 1_000_000_000).nsec((nanos % 1_000_000_000) as u32);
+            // On CLOCK_MONOTONIC unless REGISTER_CLOCK says otherwise, which is also the clock of `Instant`.
+            return Some((time, EnterFlags::EXT_ARG | EnterFlags::ABS_TIMER));
+        }
+        Some((Timespec::from(deadline - sys::monotonic_now()), EnterFlags::EXT_ARG))
     }
 
-    /// Entries the submission queue has room for.
-    pub(super) fn room(&mut self) -> usize {
+    /// From now on passes durations to the kernel, which does not take deadlines.
+    pub(super) fn forgo_absolute_timeout(&mut self) {
+        self.has_absolute_timeout = false;
+    }
+}
+
+impl Queues for Ring {
+    type Completions<'a> = CompletionQueue<'a>;
+
+    fn sizes(&self) -> (u32, u32) {
+        (self.ring.params().sq_entries(), self.ring.params().cq_entries())
+    }
+
+    unsafe fn register_buffers(&self, address: u64, entries: u32, group: u16) -> io::Result<()> {
+        let register_with = |reserved| {
+            let mut registration = BufferRegistration { address, entries, group, flags: 0, reserved };
+            // SAFETY: the call reads one `io_uring_buf_reg`, a local; the caller's promise for what it points to.
+            unsafe { register(self.as_raw_fd(), REGISTER_PBUF_RING, (&raw mut registration).cast(), 1) }
+        };
+        match register_with([0; 3]) {
+            // Ubuntu's 6.8.0-139 and later refuse reserved words that are all zero, as every other kernel wants them.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                register_with([1, 0, 0]).map_err(|_| error)
+            }
+            result => result,
+        }
+    }
+
+    fn room(&mut self) -> usize {
         let queue = self.ring.submission();
         queue.capacity() - queue.len()
     }
 
-    /// Puts entries, no more than there is [`room`](Self::room) for, into the submission queue; returns how many.
-    ///
-    /// # Safety
-    /// R2 holds for each of them.
-    pub(super) unsafe fn push(&mut self, entries: impl Iterator<Item = squeue::Entry>) -> usize {
+    unsafe fn push(&mut self, entries: impl Iterator<Item = squeue::Entry>) -> usize {
         let mut queue = self.ring.submission();
         let mut count = 0;
         for entry in entries {
@@ -143,24 +178,11 @@ impl Ring {
         count
     }
 
-    /// Entries in the submission queue that the kernel has not taken.
-    pub(super) fn pending(&mut self) -> u32 {
+    fn pending(&mut self) -> u32 {
         self.ring.submission().len() as u32
     }
 
-    /// Hands the submission queue to the kernel, has it work out completions, and waits for one as `wait` allows.
-    /// Returns how many entries it took, by the queue's head: what was taken is never handed over twice, whatever the
-    /// call says.
-    ///
-    /// Returning early, with nothing taken or nothing completed, is normal: the wait was interrupted (EINTR) or timed
-    /// out (ETIME), the kernel is short of memory (EAGAIN), or completions must be taken first (EBUSY).
-    ///
-    /// `wait` must not be an instant that has passed: on an expired timer the kernel still goes to sleep and back,
-    /// 17 µs against 0.2 for [`Wait::Poll`].
-    ///
-    /// # Errors
-    /// Any other: the ring is unusable.
-    pub(super) fn enter(&mut self, wait: Wait) -> io::Result<u32> {
+    fn enter(&mut self, wait: Wait) -> io::Result<u32> {
         let before = self.pending();
         let mut flags = self.flags;
         let timeout;
@@ -202,46 +224,21 @@ impl Ring {
         Ok(before - self.pending())
     }
 
-    /// The deadline as the kernel takes it; `None` when it never comes.
-    fn timeout(&self, deadline: Instant) -> Option<(Timespec, EnterFlags)> {
-        const NEVER: u64 = i64::MAX as u64;
-        let nanos = deadline.as_nanos();
-        if nanos >= NEVER {
-            return None;
-        }
-        if self.has_absolute_timeout {
-            let time = Timespec::new().sec(nanos / 1_000_000_000).nsec((nanos % 1_000_000_000) as u32);
-            // On CLOCK_MONOTONIC unless REGISTER_CLOCK says otherwise, which is also the clock of `Instant`.
-            return Some((time, EnterFlags::EXT_ARG | EnterFlags::ABS_TIMER));
-        }
-        Some((Timespec::from(deadline - sys::monotonic_now()), EnterFlags::EXT_ARG))
-    }
-
-    /// From now on passes durations to the kernel, which does not take deadlines.
-    pub(super) fn forgo_absolute_timeout(&mut self) {
-        self.has_absolute_timeout = false;
-    }
-
-    /// The completions that are there now. They are given up, all at once, when the iterator is dropped.
-    pub(super) fn completions(&mut self) -> CompletionQueue<'_> {
+    fn completions(&mut self) -> Self::Completions<'_> {
         self.ring.completion()
     }
 
-    /// True when completions wait in the queue.
-    pub(super) fn has_completions(&mut self) -> bool {
+    fn has_completions(&mut self) -> bool {
         // Not dropped, so that nothing is written: this is read in a loop while another core may be writing next to it.
         !ManuallyDrop::new(self.ring.completion()).is_empty()
     }
 
-    /// True when the kernel has something that only entering it brings forth: work left for this thread, or completions
-    /// that did not fit into the queue.
-    pub(super) fn wants_entering(&mut self) -> bool {
+    fn wants_entering(&mut self) -> bool {
         let queue = ManuallyDrop::new(self.ring.submission());
         queue.taskrun() || queue.cq_overflow()
     }
 
-    /// True when completions that did not fit wait in the kernel.
-    pub(super) fn has_overflowed(&mut self) -> bool {
+    fn has_overflowed(&mut self) -> bool {
         ManuallyDrop::new(self.ring.submission()).cq_overflow()
     }
 }
@@ -262,7 +259,7 @@ impl Drop for Ring {
 ///
 /// # Safety
 /// `argument` must be what the operation wants.
-pub(super) unsafe fn register(
+unsafe fn register(
     descriptor: i32,
     operation: libc::c_uint,
     argument: *mut libc::c_void,

@@ -23,6 +23,7 @@ use super::traits::Traits;
 use super::watch::Watch;
 use super::{entry, refusal};
 use crate::driver::Wait;
+use crate::kernel::{Queues, RoomWatch};
 use crate::sys::{self, WakeFd};
 
 /// Why a rung is not used.

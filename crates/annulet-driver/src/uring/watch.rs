@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
+use crate::kernel::RoomWatch;
 use crate::op::Key;
 use crate::sys::epoll::{Poller, WRITABLE};
 
@@ -19,30 +20,30 @@ use crate::sys::epoll::{Poller, WRITABLE};
 const BATCH: usize = 64;
 
 /// An epoll instance for EPOLLOUT.
-pub(super) struct Watch(Poller);
+pub(crate) struct Watch(Poller);
 
 impl Watch {
     /// # Errors
     /// Descriptor exhaustion.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Poller::new(BATCH).map(Self)
     }
+}
 
+impl RoomWatch for Watch {
     /// Reports `key` once, as soon as `socket` has room or has failed.
     ///
     /// # Errors
     /// The kernel's: memory, or `fs.epoll.max_user_watches`.
-    pub(super) fn add(&self, socket: RawFd, key: Key) -> io::Result<()> {
+    fn add(&self, socket: RawFd, key: Key) -> io::Result<()> {
         self.0.watch(socket, WRITABLE | libc::EPOLLONESHOT as u32, key.to_bits())
     }
 
-    /// Takes back a report not yet taken.
-    pub(super) fn remove(&self, socket: RawFd) {
+    fn remove(&self, socket: RawFd) {
         self.0.forget(socket);
     }
 
-    /// Takes all reports: the ring hears only of new ones.
-    pub(super) fn take(&mut self, mut report: impl FnMut(Key)) {
+    fn take(&mut self, mut report: impl FnMut(Key)) {
         // Nothing but a broken descriptor makes a wait for no time fail.
         while let Ok(count) = self.0.wait(Some(Duration::ZERO)) {
             for index in 0..count {

@@ -7,11 +7,12 @@ use io_uring::cqueue;
 
 use super::Operations;
 use super::operation::{Kind, Next, Operation, Progress, after_accept, after_receive};
+use crate::kernel::{Calls, Kernel, RoomWatch, SignalNotes};
 use crate::op::{Completion, Key, Outcome};
 use crate::signals;
 use crate::uring::{buffer_ring, entry};
 
-impl Operations {
+impl<K: Kernel> Operations<K> {
     /// Takes the signals that arrived.
     pub(in crate::uring) fn deliver_signals(&mut self, completions: &mut Vec<Completion>) {
         for &key in &self.signals {

@@ -5,8 +5,8 @@ use std::os::fd::RawFd;
 
 use socket2::SockAddr;
 
+use crate::kernel::{Kernel, Linux};
 use crate::op::{Outcome, Token};
-use crate::signals::SignalWatch;
 
 /// How far an operation that the kernel holds has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +16,7 @@ pub(super) enum Progress {
     Parked,
 }
 
-pub(super) enum Kind {
+pub(super) enum Kind<K: Kernel> {
     Accept {
         listener: RawFd,
         progress: Progress,
@@ -34,7 +34,7 @@ pub(super) enum Kind {
         connection: Box<Connecting>,
         progress: Progress,
     },
-    Signal(Box<SignalWatch>),
+    Signal(Box<K::Signals>),
 }
 
 pub(super) struct Connecting {
@@ -43,13 +43,13 @@ pub(super) struct Connecting {
     pub(super) address: SockAddr,
 }
 
-pub(super) struct Operation {
+pub(super) struct Operation<K: Kernel> {
     pub(super) token: Token,
-    pub(super) kind: Kind,
+    pub(super) kind: Kind<K>,
 }
 
 // One per connection: with its generation 32 bytes of the table.
-const _: () = assert!(size_of::<Operation>() <= 24);
+const _: () = assert!(size_of::<Operation<Linux>>() <= 24);
 
 /// What happens to a receive or accept that ended in the kernel.
 pub(super) enum Next {

@@ -9,6 +9,7 @@ use io_uring::{cqueue, squeue};
 use socket2::{SockAddr, Socket};
 
 use crate::driver::Wait;
+use crate::kernel::Queues;
 use crate::op::Key;
 use crate::options::PoolOptions;
 use crate::pool::BufferPool;
