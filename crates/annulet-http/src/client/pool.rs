@@ -12,7 +12,7 @@
 //! many of grow old and close.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -28,7 +28,8 @@ use super::settings::Settings;
 pub(super) struct Pool {
     pub(super) local: Rc<Local>,
     pub(super) settings: Settings,
-    hosts: RefCell<HashMap<Rc<str>, Rc<Host>>>,
+    /// In order, so that it is not chance who goes first among hosts with equal claims.
+    hosts: RefCell<BTreeMap<Rc<str>, Rc<Host>>>,
     /// Connections that count.
     open: Cell<usize>,
     queue: RefCell<VecDeque<Rc<Waiter>>>,
