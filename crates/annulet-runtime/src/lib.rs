@@ -40,6 +40,7 @@ pub mod counters;
 mod doorbell;
 mod inbox;
 mod park;
+mod process;
 mod reactor;
 mod runtime;
 pub mod signal;

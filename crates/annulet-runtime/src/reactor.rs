@@ -18,6 +18,7 @@ use crate::context;
 use crate::counters::ReactorCounters;
 use crate::inbox::Inbox;
 use crate::park::{Park, Parker};
+use crate::process::Process;
 use crate::source::{Source, SourceId, Sources};
 use crate::task::raw::{ReadyList, Tasks};
 use crate::wheel::{TimerKey as WheelKey, Wheel};
@@ -194,6 +195,11 @@ impl Reactor {
             state
         });
         state.downcast().expect("found by its type")
+    }
+
+    /// [`Handle::shared`](crate::Handle::shared) of its runtime; of this process, for a reactor that belongs to none.
+    pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.handle().map_or_else(|| Process::this().shared(), |handle| handle.shared())
     }
 
     /// Enters a source in the table; it stays until [`deregister`](Self::deregister).

@@ -17,6 +17,7 @@ use annulet_driver::{CounterSet, OpenError, Selection};
 
 use crate::blocking::{self, BlockingLimits, BlockingPool};
 use crate::inbox::{Inbox, SendError};
+use crate::process::Process;
 use crate::reactor::{ExitReport, Reactor, ReactorId};
 use crate::task::JoinHandle;
 
@@ -110,6 +111,7 @@ struct Shared {
     selection: Selection,
     stopping: AtomicBool,
     failure: OnceLock<(ReactorId, io::Error)>,
+    process: Arc<Process>,
 }
 
 /// What other threads know of a reactor.
@@ -314,6 +316,12 @@ impl Handle {
     /// The driver in use, and why.
     pub fn selection(&self) -> &Selection {
         &self.0.selection
+    }
+
+    /// State that a layer above keeps once per process, whatever runtimes there are in it: made at first use, and never
+    /// dropped.
+    pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.0.process.shared()
     }
 
     /// Runs `f` on a reactor, within one of its next turns, in the order sent. When it panics, nothing else is harmed.

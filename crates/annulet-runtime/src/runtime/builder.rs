@@ -10,6 +10,7 @@ use super::{
     BlockingLimits, BlockingPool, Handle, Remote, Runtime, RuntimeError, Shared, Worker, run_worker,
 };
 use crate::park::Park;
+use crate::process::Process;
 use crate::reactor::{Reactor, ReactorId};
 
 /// Settings of a [`Runtime`].
@@ -81,6 +82,7 @@ impl Builder {
             selection,
             stopping: false.into(),
             failure: std::sync::OnceLock::new(),
+            process: Process::this(),
         }));
         Ok(Runtime { main, handle, workers, unpinned })
     }
