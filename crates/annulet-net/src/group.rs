@@ -12,11 +12,15 @@ use annulet_runtime::Reactor;
 
 use crate::options::{Clocks, Limits};
 
-/// Connection numbers are unique in the process, in the order connections were taken up.
-static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+/// Connection numbers are unique in the process, in the order connections were taken up. One of the process'
+/// [shared](Reactor::shared) values.
+#[derive(Default)]
+pub(crate) struct ConnectionNumbers(AtomicU64);
 
-pub(crate) fn next_connection_number() -> u64 {
-    CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1
+impl ConnectionNumbers {
+    pub(crate) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }
 
 /// Which listener of a server a connection came from: the order in which listeners were added, from 0.

@@ -143,7 +143,7 @@ impl Stream {
         let stream = Rc::new(Self {
             local: local.clone(),
             group: group.clone(),
-            number: crate::group::next_connection_number(),
+            number: local.numbers.next(),
             socket,
             handles: Cell::new(0),
             id: Cell::new(None),

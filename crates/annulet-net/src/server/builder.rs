@@ -330,6 +330,7 @@ fn bind(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<L
             }
         });
     }
+    let claims = reactor.shared::<Claims>();
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in options.address.candidates() {
         let is_tcp = matches!(address, Address::Tcp(_));
@@ -340,7 +341,7 @@ fn bind(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<L
             v6_only: options.address.is_v6_only(),
         };
         let listened: io::Result<Listening> = reactor.driver(|driver| {
-            let mut claims = Claims::lock();
+            let mut claims = claims.lock();
             if options.share_port {
                 claims.check(&spec)?;
                 let (socket, address) = driver.sockets().listen(&spec)?;

@@ -21,18 +21,22 @@ struct Extent {
     is_dual_stack: bool,
 }
 
-static CLAIMS: Mutex<Vec<Weak<Claim>>> = Mutex::new(Vec::new());
+/// The claims of a process: one of its [shared](annulet_runtime::Reactor::shared) values.
+#[derive(Default)]
+pub(super) struct Claims(Mutex<Vec<Weak<Claim>>>);
 
 /// The claims in force; nobody else enters one meanwhile.
-pub(super) struct Claims(MutexGuard<'static, Vec<Weak<Claim>>>);
+pub(super) struct InForce<'a>(MutexGuard<'a, Vec<Weak<Claim>>>);
 
 impl Claims {
-    pub(super) fn lock() -> Self {
-        let mut claims = CLAIMS.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn lock(&self) -> InForce<'_> {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         claims.retain(|claim| claim.strong_count() > 0);
-        Self(claims)
+        InForce(claims)
     }
+}
 
+impl InForce<'_> {
     /// Whether a socket as of `spec` would take connections that are another server's alone.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use annulet_runtime::{Reactor, Source};
 use super::departures::Departures;
 use super::{Buffers, Stream};
 use crate::counters::NetCounters;
+use crate::group::ConnectionNumbers;
 
 /// Spare boxes and staging buffers kept per reactor.
 const SPARES_MAX: usize = 256;
@@ -20,6 +21,7 @@ pub(super) const STAGING_MAX: usize = 16 * 1024;
 pub(crate) struct Local {
     pub(crate) reactor: Reactor,
     pub(crate) counters: Arc<NetCounters>,
+    pub(super) numbers: Arc<ConnectionNumbers>,
     /// Streams that have something to send when the turn ends.
     outbox: RefCell<Vec<Staged>>,
     /// What the driver's next turn sends, where the driver has a queue for that.
@@ -71,6 +73,7 @@ impl Local {
             Self {
                 reactor: reactor.clone(),
                 counters,
+                numbers: reactor.shared(),
                 outbox: RefCell::default(),
                 departures: has_queue.then(Departures::default),
                 spare_buffers: RefCell::default(),
