@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use crate::choice::DriverKind;
 use crate::counters::DriverCounters;
+use crate::descriptor::Descriptor;
 use crate::instant::Instant;
 use crate::op::{Completion, Key, Op, Token};
 use crate::pool::{BufferPool, Chunk};
@@ -144,15 +145,18 @@ pub trait Sockets {
     /// `AddrInUse`, `PermissionDenied`, `AddrNotAvailable` and their like from bind or listen.
     fn listen(&mut self, spec: &ListenSpec) -> io::Result<(Socket, Address)>;
 
-    /// Takes over a descriptor opened elsewhere (inherited, or of the standard library).
-    fn adopt(&mut self, descriptor: std::os::fd::OwnedFd) -> Socket;
+    /// Takes over a descriptor opened elsewhere (inherited, or of the standard library), or by another driver.
+    ///
+    /// # Panics
+    /// When it is another kernel's.
+    fn adopt(&mut self, descriptor: Descriptor) -> Socket;
 
     /// A second descriptor of the same open socket, for whoever [adopts](Self::adopt) it: another driver, on any thread. It
     /// closes itself when nobody does.
     ///
     /// # Errors
     /// Descriptor exhaustion.
-    fn duplicate(&mut self, socket: Socket) -> io::Result<std::os::fd::OwnedFd>;
+    fn duplicate(&mut self, socket: Socket) -> io::Result<Descriptor>;
 
     /// Takes the next connection waiting at a listener, without blocking. Only while no [`Op::Accept`] is in flight.
     ///

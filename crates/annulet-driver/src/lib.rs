@@ -30,6 +30,7 @@
 
 mod choice;
 pub mod counters;
+mod descriptor;
 mod driver;
 mod epoll;
 mod instant;
@@ -52,6 +53,7 @@ pub use choice::{
     DriverChoice, DriverKind, OpenError, ParseDriverError, Selection, StepDown, select, select_rung,
 };
 pub use counters::{Counter, CounterSet, DriverCounters};
+pub use descriptor::Descriptor;
 pub use driver::{Driver, Sockets, Unpark, Wait};
 pub use instant::Instant;
 pub use op::{Completion, Key, Op, Outcome, Token};

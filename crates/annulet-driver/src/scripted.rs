@@ -34,7 +34,7 @@
 //! | `send_queue` | none, unless made [`with_send_queue`](ScriptedDriver::with_send_queue); a turn offers what is queued as `try_send` would |
 //! | `try_receive`, `try_accept` | what [`Script::queue_bytes`], [`Script::queue_end`] and [`Script::queue_connection`] provided, else `WouldBlock` |
 //! | `open`, `listen`, `adopt` | a socket with a number never used before |
-//! | `duplicate` | refuses: there is no descriptor |
+//! | `duplicate` | a descriptor for another scripted driver; the two sockets have nothing but the address in common |
 //! | options, `shutdown`, `close` | recorded |
 //!
 //! # What it forbids

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
-use annulet_driver::{Address, UnixAddress};
+use annulet_driver::{Address, Descriptor, UnixAddress};
 
 /// Where a server listens.
 #[derive(Debug)]
@@ -17,8 +16,8 @@ pub enum ListenAddress {
     DualStack(u16),
     /// A Unix socket.
     Unix(UnixAddress),
-    /// A listening socket opened by somebody else, such as a service manager.
-    Inherited(OwnedFd),
+    /// A listening socket opened by somebody else, such as a service manager: `Inherited(descriptor.into())`.
+    Inherited(Descriptor),
 }
 
 /// The text is no address to listen at.

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
 
 use super::table::{Flag, Table};
+use crate::descriptor::Descriptor;
 use crate::driver::Sockets;
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
 use crate::sys::KernelSockets;
@@ -24,14 +24,14 @@ impl Sockets for EpollSockets {
         self.kernel.listen(spec)
     }
 
-    fn adopt(&mut self, descriptor: OwnedFd) -> Socket {
+    fn adopt(&mut self, descriptor: Descriptor) -> Socket {
         let socket = self.kernel.adopt(descriptor);
         // Whoever opened it may have kept it: systemd does with the listeners it hands down.
         self.table.enter(socket).set(Flag::SHARED);
         socket
     }
 
-    fn duplicate(&mut self, socket: Socket) -> io::Result<OwnedFd> {
+    fn duplicate(&mut self, socket: Socket) -> io::Result<Descriptor> {
         let copy = self.kernel.duplicate(socket)?;
         self.table.enter(socket).set(Flag::SHARED);
         Ok(copy)

@@ -24,7 +24,7 @@ fn pair_at(driver: &mut EpollDriver, number: i32) -> (Socket, UnixStream) {
     assert_eq!(copy, number);
     // SAFETY: the descriptor was just made and has no other owner.
     let near = unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) };
-    (driver.sockets().adopt(near), far)
+    (driver.sockets().adopt(near.into()), far)
 }
 
 fn pair(driver: &mut EpollDriver) -> (Socket, UnixStream) {

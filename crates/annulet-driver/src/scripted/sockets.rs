@@ -2,12 +2,18 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::ScriptedDriver;
 use super::script::Call;
+use crate::descriptor::Descriptor;
 use crate::driver::Sockets;
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
+
+/// What a duplicate tells the driver that adopts it. There is nothing to close.
+struct Original {
+    local: Option<Address>,
+}
 
 impl Sockets for ScriptedDriver {
     fn open(&mut self, _domain: Domain) -> io::Result<Socket> {
@@ -30,17 +36,20 @@ impl Sockets for ScriptedDriver {
         Ok((state.new_socket(Some(bound.clone()), None), bound))
     }
 
-    /// Closes the descriptor: it has no place here.
-    fn adopt(&mut self, descriptor: OwnedFd) -> Socket {
-        drop(descriptor);
+    /// Closes a descriptor of the kernel: it has no place here.
+    fn adopt(&mut self, descriptor: Descriptor) -> Socket {
+        let original =
+            descriptor.into_simulated().ok().and_then(|(_, guard)| guard.downcast::<Original>().ok());
+        let local = original.and_then(|original| original.local.clone());
         self.counters.sockets_opened.increment();
-        self.state.borrow_mut().new_socket(None, None)
+        self.state.borrow_mut().new_socket(local, None)
     }
 
-    /// There is no descriptor to have a second one of.
-    fn duplicate(&mut self, _socket: Socket) -> io::Result<OwnedFd> {
-        self.state.borrow_mut().check(Call::Duplicate)?;
-        Err(io::ErrorKind::Unsupported.into())
+    fn duplicate(&mut self, socket: Socket) -> io::Result<Descriptor> {
+        let mut state = self.state.borrow_mut();
+        state.check(Call::Duplicate)?;
+        let local = state.open_socket(socket).local.clone();
+        Ok(Descriptor::simulated(socket.as_raw(), Arc::new(Original { local })))
     }
 
     fn try_accept(&mut self, listener: Socket) -> io::Result<Socket> {

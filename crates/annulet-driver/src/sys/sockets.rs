@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use socket2::{SockAddr, SockRef, Type};
 use super::socket_file::{self, SocketFile};
 use super::{address, option, stream};
 use crate::counters::DriverCounters;
+use crate::descriptor::Descriptor;
 use crate::driver::Sockets;
 use crate::kernel::Calls;
 use crate::pool::Chunk;
@@ -170,14 +171,15 @@ impl Sockets for KernelSockets {
     }
 
     /// Puts the open socket, and so all its duplicates in any process, into the mode this driver needs.
-    fn adopt(&mut self, descriptor: OwnedFd) -> Socket {
+    fn adopt(&mut self, descriptor: Descriptor) -> Socket {
+        let descriptor = descriptor.into_kernel();
         // Fails on no descriptor that is open (fcntl(2), F_SETFL).
         let set = SockRef::from(&descriptor).set_nonblocking(self.nonblocking);
         debug_assert!(set.is_ok(), "{set:?}");
         self.opened(descriptor.into_raw_fd())
     }
 
-    fn duplicate(&mut self, socket: Socket) -> io::Result<OwnedFd> {
+    fn duplicate(&mut self, socket: Socket) -> io::Result<Descriptor> {
         // F_DUPFD_CLOEXEC.
         Ok(on(socket, |socket| socket.try_clone())?.into())
     }

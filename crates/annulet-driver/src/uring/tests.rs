@@ -10,7 +10,6 @@ mod waiting;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -87,14 +86,14 @@ impl Bench {
     /// A stream of the driver and its peer.
     fn unix(&mut self) -> (Socket, UnixStream) {
         let (near, far) = UnixStream::pair().expect("socketpair");
-        (self.driver.sockets().adopt(OwnedFd::from(near)), far)
+        (self.driver.sockets().adopt(near.into()), far)
     }
 
     fn tcp(&mut self) -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let far = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
         let (near, _) = listener.accept().expect("accept");
-        (self.driver.sockets().adopt(OwnedFd::from(near)), far)
+        (self.driver.sockets().adopt(near.into()), far)
     }
 
     fn receive(&mut self, token: u64, socket: Socket) -> Key {

@@ -1,13 +1,12 @@
 //! Settings of a server, and its start.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use annulet_driver::limits::descriptor_limit;
-use annulet_driver::{Address, ListenSpec, Socket};
+use annulet_driver::{Address, Descriptor, ListenSpec, Socket};
 use annulet_runtime::time::sleep;
 use annulet_runtime::{Handle, Reactor, ReactorId};
 
@@ -106,6 +105,17 @@ impl ListenOptions {
     pub fn clocks(mut self, clocks: Clocks) -> Self {
         self.clocks = Some(clocks);
         self
+    }
+
+    /// What to try, in order; nothing for a socket that listens already.
+    fn specs(&self) -> Vec<ListenSpec> {
+        let spec = |address| ListenSpec {
+            address,
+            backlog: self.backlog,
+            share_port: self.share_port,
+            v6_only: self.address.is_v6_only(),
+        };
+        self.address.candidates().into_iter().map(spec).collect()
     }
 }
 
@@ -208,10 +218,14 @@ impl ServerBuilder {
             let text = options.address.to_string();
             let listen_error = |source| ServeError::Listen { address: text.clone(), source };
             let share = handle.reactors() > 1 || options.share_port;
-            let (socket, address, claim) =
-                bind_patiently(&reactor, &options, share).await.map_err(listen_error)?;
+            let specs = options.specs();
+            let (socket, address, claim) = match options.address {
+                ListenAddress::Inherited(descriptor) => adopt(&reactor, descriptor),
+                _ => bind_patiently(&reactor, &specs, share).await,
+            }
+            .map_err(listen_error)?;
             // Nothing is waited for until the acceptor has the socket: a start that is dropped leaves none behind.
-            let sources = match sources(&reactor, &options, socket, &address, handle.reactors() - 1) {
+            let sources = match sources(&reactor, &specs, socket, &address, handle.reactors() - 1) {
                 Ok(sources) => sources,
                 Err(error) => {
                     reactor.driver(|driver| driver.close(socket));
@@ -249,29 +263,22 @@ enum Source {
     /// One TCP socket per reactor: the kernel spreads connections over them.
     Listen(ListenSpec),
     /// A Unix or inherited socket is one, accepted from by every reactor.
-    Duplicate(OwnedFd),
+    Duplicate(Descriptor),
 }
 
-/// The sources of `others` reactors beside the one that has `socket`.
+/// The sources of `others` reactors beside the one that has `socket`, which was bound as one of `specs` if any.
 fn sources(
     reactor: &Reactor,
-    options: &ListenOptions,
+    specs: &[ListenSpec],
     socket: Socket,
     address: &Address,
     others: u32,
 ) -> io::Result<Vec<Source>> {
-    let is_one_for_all =
-        matches!(address, Address::Unix(_)) || matches!(options.address, ListenAddress::Inherited(_));
-    let source = |_| {
-        if is_one_for_all {
-            return Ok(Source::Duplicate(reactor.driver(|driver| driver.sockets().duplicate(socket))?));
+    let source = |_| match (specs.first(), address) {
+        (Some(spec), Address::Tcp(_)) => {
+            Ok(Source::Listen(ListenSpec { address: address.clone(), share_port: true, ..spec.clone() }))
         }
-        Ok(Source::Listen(ListenSpec {
-            address: address.clone(),
-            backlog: options.backlog,
-            share_port: true,
-            v6_only: options.address.is_v6_only(),
-        }))
+        _ => Ok(Source::Duplicate(reactor.driver(|driver| driver.sockets().duplicate(socket))?)),
     };
     (0..others).map(source).collect()
 }
@@ -304,10 +311,10 @@ fn default_connections_max() -> usize {
     limit.saturating_sub((limit / 50).max(64)).max(1)
 }
 
-async fn bind_patiently(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<Listening> {
+async fn bind_patiently(reactor: &Reactor, specs: &[ListenSpec], share: bool) -> io::Result<Listening> {
     let give_up = reactor.now() + BIND_PATIENCE;
     loop {
-        match bind(reactor, options, share) {
+        match bind(reactor, specs, share) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && reactor.now() < give_up => {
                 sleep(BIND_PAUSE).await;
             }
@@ -316,33 +323,30 @@ async fn bind_patiently(reactor: &Reactor, options: &ListenOptions, share: bool)
     }
 }
 
-fn bind(reactor: &Reactor, options: &ListenOptions, share: bool) -> io::Result<Listening> {
-    if let ListenAddress::Inherited(descriptor) = &options.address {
-        let descriptor = descriptor.try_clone()?;
-        return reactor.driver(|driver| {
-            let socket = driver.sockets().adopt(descriptor);
-            match driver.sockets().local_address(socket) {
-                Ok(address) => Ok((socket, address, None)),
-                Err(error) => {
-                    driver.close(socket);
-                    Err(error)
-                }
+/// Takes over a socket that listens already.
+fn adopt(reactor: &Reactor, descriptor: Descriptor) -> io::Result<Listening> {
+    reactor.driver(|driver| {
+        let socket = driver.sockets().adopt(descriptor);
+        match driver.sockets().local_address(socket) {
+            Ok(address) => Ok((socket, address, None)),
+            Err(error) => {
+                driver.close(socket);
+                Err(error)
             }
-        });
-    }
+        }
+    })
+}
+
+/// Binds as the first of `specs` whose protocol this machine has.
+fn bind(reactor: &Reactor, specs: &[ListenSpec], share: bool) -> io::Result<Listening> {
     let claims = reactor.shared::<Claims>();
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in options.address.candidates() {
-        let is_tcp = matches!(address, Address::Tcp(_));
-        let mut spec = ListenSpec {
-            address,
-            backlog: options.backlog,
-            share_port: options.share_port,
-            v6_only: options.address.is_v6_only(),
-        };
+    for spec in specs {
+        let mut spec = spec.clone();
+        let is_tcp = matches!(spec.address, Address::Tcp(_));
         let listened: io::Result<Listening> = reactor.driver(|driver| {
             let mut claims = claims.lock();
-            if options.share_port {
+            if spec.share_port {
                 claims.check(&spec)?;
                 let (socket, address) = driver.sockets().listen(&spec)?;
                 return Ok((socket, address, None));

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixSocketAddr, UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -539,7 +538,7 @@ fn an_inherited_socket_is_served_by_every_reactor() {
             run(builder.clone().reactors(reactors), async {
                 let inherited = std::net::TcpListener::bind("127.0.0.1:0").expect("listener");
                 let expected = inherited.local_addr().expect("address");
-                let address = ListenAddress::Inherited(OwnedFd::from(inherited));
+                let address = ListenAddress::Inherited(inherited.into());
                 let options = ListenOptions::new(address);
                 let server = Server::builder().listen_with(options, echo).start().await.expect("a server");
                 assert_eq!(server.addresses()[0], Address::Tcp(expected));
