@@ -188,6 +188,9 @@ pub trait Sockets {
     /// `NotConnected` when there is none any more.
     fn peer_address(&mut self, socket: Socket) -> io::Result<Address>;
 
+    /// How many descriptors this driver's process may have open, each reactor's together.
+    fn descriptors_max(&self) -> u64;
+
     /// Ends sending, receiving or both.
     ///
     /// # Errors

@@ -57,6 +57,10 @@ impl Sockets for EpollSockets {
         self.kernel.peer_address(socket)
     }
 
+    fn descriptors_max(&self) -> u64 {
+        self.kernel.descriptors_max()
+    }
+
     fn shutdown(&mut self, socket: Socket, how: Shutdown) -> io::Result<()> {
         self.kernel.shutdown(socket, how)
     }

@@ -10,6 +10,9 @@ use crate::descriptor::Descriptor;
 use crate::driver::Sockets;
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
 
+/// The same on every machine.
+const DESCRIPTORS_MAX: u64 = 1024;
+
 /// What a duplicate tells the driver that adopts it. There is nothing to close.
 struct Original {
     local: Option<Address>,
@@ -95,6 +98,10 @@ impl Sockets for ScriptedDriver {
     fn peer_address(&mut self, socket: Socket) -> io::Result<Address> {
         let peer = self.state.borrow_mut().open_socket(socket).peer.clone();
         peer.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTCONN))
+    }
+
+    fn descriptors_max(&self) -> u64 {
+        DESCRIPTORS_MAX
     }
 
     fn shutdown(&mut self, socket: Socket, how: Shutdown) -> io::Result<()> {

@@ -14,8 +14,12 @@ use crate::counters::DriverCounters;
 use crate::descriptor::Descriptor;
 use crate::driver::Sockets;
 use crate::kernel::Calls;
+use crate::limits::descriptor_limit;
 use crate::pool::Chunk;
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
+
+/// The soft limit of most systems, for a sandbox that does not tell.
+const DESCRIPTORS_MAX_USUAL: u64 = 1024;
 
 /// Calls on sockets, counted.
 #[derive(Debug)]
@@ -209,6 +213,10 @@ impl Sockets for KernelSockets {
 
     fn peer_address(&mut self, socket: Socket) -> io::Result<Address> {
         address::from_sockaddr(&on(socket, |socket| socket.peer_addr())?)
+    }
+
+    fn descriptors_max(&self) -> u64 {
+        descriptor_limit().map_or(DESCRIPTORS_MAX_USUAL, |limit| limit.soft)
     }
 
     fn shutdown(&mut self, socket: Socket, how: Shutdown) -> io::Result<()> {

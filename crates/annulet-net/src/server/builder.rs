@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use annulet_driver::limits::descriptor_limit;
 use annulet_driver::{Address, Descriptor, ListenSpec, Socket};
 use annulet_runtime::time::sleep;
 use annulet_runtime::{Handle, Reactor, ReactorId};
@@ -202,7 +201,8 @@ impl ServerBuilder {
     pub async fn start(self) -> Result<Server, ServeError> {
         let reactor = Reactor::current();
         let handle = Handle::current();
-        let budget = ConnectionBudget::new(self.connections_max.unwrap_or_else(default_connections_max));
+        let connections_max = self.connections_max.unwrap_or_else(|| default_connections_max(&reactor));
+        let budget = ConnectionBudget::new(connections_max);
         let control = Control::new();
         let mut server = Server {
             control: control.clone(),
@@ -305,8 +305,8 @@ fn spoken(protocol: impl Protocol) -> ServiceFactory {
 }
 
 /// The descriptor limit less 2 %, at least 64, for files and listeners.
-fn default_connections_max() -> usize {
-    let limit = descriptor_limit().map_or(1024, |limit| limit.soft);
+fn default_connections_max(reactor: &Reactor) -> usize {
+    let limit = reactor.driver(|driver| driver.sockets().descriptors_max());
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     limit.saturating_sub((limit / 50).max(64)).max(1)
 }
