@@ -62,6 +62,13 @@ pub trait Driver {
     /// queue and their like are handled inside.
     fn turn(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> io::Result<()>;
 
+    /// True while the sleep that the latest [`turn`](Self::turn) was allowed lasts: it had nothing to tell, and returned only
+    /// because this kernel does not block its caller. Whatever ends a sleep makes it false at once, also what is no completion,
+    /// such as [`Unpark::unpark`]. Never true where a turn sleeps.
+    fn is_asleep(&self) -> bool {
+        false
+    }
+
     /// True when [`turn`](Self::turn) would find something without sleeping. Used to watch for work for a bounded time before
     /// sleeping; on io_uring it reads shared memory only, on epoll it is one system call.
     fn peek(&mut self) -> bool;

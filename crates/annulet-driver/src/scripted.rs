@@ -29,6 +29,7 @@
 //! | `turn(Wait::Poll)` | what the script has queued, in order |
 //! | `turn(Wait::Until(Some(t)))` | the same; with nothing queued and no unpark pending, the clock jumps to `t` |
 //! | `turn(Wait::Until(None))` | the same; with nothing queued and no unpark pending it panics: nothing will ever happen |
+//! | `turn(Wait::Until(_))`, [made to return](ScriptedDriver::returning) | the same; where it would sleep it returns, and `is_asleep` until something is queued, it is unparked or the script moves the clock to `t` |
 //! | `cancel` | `Cancelled` in the next turn, after what was queued; or as [`Script::hold_cancellations`] says |
 //! | `try_send`, `try_send_vectored` | takes everything, or as much as [`Script::send_capacity`] left; the bytes are kept |
 //! | `send_queue` | none, unless made [`with_send_queue`](ScriptedDriver::with_send_queue); a turn offers what is queued as `try_send` would |
@@ -79,6 +80,10 @@ pub struct ScriptedDriver {
     counters: Arc<DriverCounters>,
     doorbell: Arc<Doorbell>,
     sends: Option<SendQueue>,
+    /// Returns where it would sleep.
+    returns: bool,
+    /// The sleep the latest turn returned from: until when.
+    asleep: Option<Option<Instant>>,
     /// Time of the latest turn.
     now: Instant,
 }
@@ -117,6 +122,8 @@ impl ScriptedDriver {
             counters,
             doorbell: Arc::default(),
             sends: None,
+            returns: false,
+            asleep: None,
             now,
         };
         (driver, script)
@@ -126,6 +133,13 @@ impl ScriptedDriver {
     #[must_use]
     pub fn with_send_queue(mut self) -> Self {
         self.sends = Some(SendQueue::new());
+        self
+    }
+
+    /// The same driver, which returns where it would sleep: see [`Driver::is_asleep`].
+    #[must_use]
+    pub fn returning(mut self) -> Self {
+        self.returns = true;
         self
     }
 
@@ -181,15 +195,17 @@ impl Driver for ScriptedDriver {
     fn turn(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> io::Result<()> {
         self.counters.enters.increment();
         let has_sent = self.offer_sends();
+        self.asleep = None;
         if let Wait::Until(deadline) = wait
             && !has_sent
             && !self.is_anything_there()
         {
             let mut state = self.state.borrow_mut();
-            let Some(deadline) = deadline else {
-                panic!("deadlock: nothing will ever happen. In flight: {:#?}", state.submitted());
-            };
-            state.sleep_until(deadline);
+            match deadline {
+                _ if self.returns => self.asleep = Some(deadline),
+                Some(deadline) => state.sleep_until(deadline),
+                None => panic!("deadlock: nothing will ever happen. In flight: {:#?}", state.submitted()),
+            }
         }
         if self.doorbell.0.swap(false, Ordering::AcqRel) && wait != Wait::Poll {
             self.counters.unparks.increment();
@@ -213,6 +229,14 @@ impl Driver for ScriptedDriver {
         self.counters.ops_in_flight.set(state.in_flight() as u64);
         self.pool.publish_usage();
         Ok(())
+    }
+
+    fn is_asleep(&self) -> bool {
+        let state = self.state.borrow();
+        self.asleep.is_some_and(|deadline| {
+            let is_over = deadline.is_some_and(|deadline| state.clock() >= deadline);
+            !is_over && !state.has_queued() && !self.doorbell.0.load(Ordering::Acquire)
+        })
     }
 
     fn peek(&mut self) -> bool {

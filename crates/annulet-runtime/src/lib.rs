@@ -53,7 +53,9 @@ pub use contain::contain;
 pub use counters::ReactorCounters;
 pub use inbox::SendError;
 pub use park::Park;
-pub use reactor::{ExitReport, Reactor, ReactorId, TASK_TIME_PER_TURN_MAX, TASKS_PER_TURN_MAX, TimerKey};
+pub use reactor::{
+    ExitReport, Reactor, ReactorId, Step, TASK_TIME_PER_TURN_MAX, TASKS_PER_TURN_MAX, TimerKey,
+};
 pub use runtime::{Builder, Handle, Runtime, RuntimeError, error_chain, resolve, run, spawn_blocking};
 pub use source::{Source, SourceId};
 pub use task::{JoinError, JoinHandle, spawn_local, yield_now};

@@ -73,6 +73,18 @@ pub(crate) struct Core {
     is_ended: Cell<bool>,
     /// State that crates above keep per reactor, by type.
     extensions: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    /// The sleep the latest [step](Reactor::step) did not come back from.
+    asleep: Cell<Option<Wait>>,
+}
+
+/// What became of a [step](Reactor::step).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// There was something to do, or the sleep came to its end.
+    Ran,
+    /// The reactor sleeps: it is to be stepped again when its driver has been woken.
+    Asleep,
 }
 
 /// Whom a timer tells.
@@ -108,6 +120,7 @@ impl Reactor {
             handle: RefCell::default(),
             is_ended: Cell::new(false),
             extensions: RefCell::default(),
+            asleep: Cell::new(None),
         };
         Self(Rc::new(core))
     }
@@ -301,6 +314,28 @@ impl Reactor {
         let _entered = context::enter(&self.0);
         self.0.counters.turns.increment();
         self.wait_and_reap()?;
+        self.finish_turn(first);
+        Ok(())
+    }
+
+    /// A [`turn`](Self::turn) that does not block, on a driver that returns where it would sleep. A turn that is asleep is the
+    /// same turn when it is stepped again, and its announcement of sleep stays in force: whoever leaves work for the reactor
+    /// wakes its driver. A reactor is either turned or stepped.
+    ///
+    /// # Errors
+    /// When the driver is broken beyond repair.
+    pub fn step(&self) -> io::Result<Step> {
+        let _entered = context::enter(&self.0);
+        if !self.reap_unless_asleep()? {
+            return Ok(Step::Asleep);
+        }
+        self.finish_turn(|| ());
+        Ok(Step::Ran)
+    }
+
+    /// What a turn does when it has reaped.
+    #[inline(always)]
+    fn finish_turn(&self, first: impl FnOnce()) {
         self.deliver();
         self.fire_timers();
         self.take_messages();
@@ -308,7 +343,6 @@ impl Reactor {
         first();
         self.run_tasks();
         self.end_turn();
-        Ok(())
     }
 
     /// Runs `f` as if within a turn: for what is done between turns, such as the first spawn.
@@ -328,6 +362,28 @@ impl Reactor {
             core.inbox.awake();
         }
         result
+    }
+
+    /// [`wait_and_reap`](Self::wait_and_reap) for a step; false when that would have gone on sleeping.
+    fn reap_unless_asleep(&self) -> io::Result<bool> {
+        let core = &*self.0;
+        let wait = core.asleep.take().unwrap_or_else(|| {
+            core.counters.turns.increment();
+            self.choose_wait()
+        });
+        let mut completions = core.completions.borrow_mut();
+        let mut driver = core.driver.borrow_mut();
+        let result = driver.turn(wait, &mut completions);
+        // A turn that sent what was queued has that to tell, and goes on as if it had been woken.
+        if result.is_ok() && completions.is_empty() && driver.is_asleep() {
+            core.asleep.set(Some(wait));
+            return Ok(false);
+        }
+        core.now.set(driver.now());
+        if wait != Wait::Poll {
+            core.inbox.awake();
+        }
+        result.map(|()| true)
     }
 
     fn choose_wait(&self) -> Wait {

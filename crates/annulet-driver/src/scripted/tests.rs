@@ -59,6 +59,38 @@ fn a_sleep_nothing_can_end_is_reported() {
 }
 
 #[test]
+fn a_driver_made_to_return_is_asleep_until_something_ends_the_sleep() {
+    let (driver, script) = ScriptedDriver::new();
+    let mut driver = driver.returning();
+    let socket = driver.sockets().open(Domain::V4).expect("open");
+    let key = driver.submit(Token(1), Op::Receive { socket });
+    assert!(turn(&mut driver, Wait::Poll).is_empty());
+    assert!(!driver.is_asleep(), "it was not to sleep");
+
+    let deadline = driver.now() + Duration::from_secs(1);
+    let fall_asleep = |driver: &mut ScriptedDriver, until| {
+        assert!(turn(driver, Wait::Until(until)).is_empty());
+        assert!(driver.is_asleep());
+    };
+    fall_asleep(&mut driver, Some(deadline));
+    script.advance(Duration::from_secs(1));
+    assert!(!driver.is_asleep(), "the time has come");
+
+    fall_asleep(&mut driver, None);
+    script.advance(Duration::from_secs(1));
+    assert!(driver.is_asleep(), "without a limit time changes nothing");
+    driver.unparker().unpark();
+    assert!(!driver.is_asleep(), "unparked");
+    assert!(turn(&mut driver, Wait::Until(None)).is_empty());
+    assert!(!driver.is_asleep(), "the wake-up is told once");
+
+    fall_asleep(&mut driver, None);
+    script.received(key, b"x");
+    assert!(!driver.is_asleep(), "something completed");
+    assert_eq!(turn(&mut driver, Wait::Until(None)).len(), 1);
+}
+
+#[test]
 fn an_idle_driver_asks_the_script_first() {
     let (mut driver, script) = ScriptedDriver::new();
     let socket = driver.sockets().open(Domain::V4).expect("open");

@@ -28,6 +28,12 @@ fn restless() -> Reactor {
     Reactor::new(ReactorId(0), Box::new(driver), Park::Block)
 }
 
+/// A reactor that is stepped.
+fn stepped() -> (Reactor, Script) {
+    let (driver, script) = ScriptedDriver::new();
+    (Reactor::new(ReactorId(0), Box::new(driver.returning()), Park::Block), script)
+}
+
 fn turns(reactor: &Reactor, count: u32) {
     (0..count).for_each(|_| reactor.turn().expect("turn"));
 }
@@ -399,6 +405,57 @@ fn a_stalled_turn_is_counted() {
     reactor.spawn_detached(async move { slow.advance(STALL) });
     turns(&reactor, 1);
     assert_eq!(reactor.counters().stalls.get(), 1);
+}
+
+#[test]
+fn a_step_returns_where_a_turn_would_sleep_and_is_the_same_turn_until_it_wakes() {
+    let (reactor, script) = stepped();
+    let nap = reactor.enter(|| sleep(Duration::from_millis(10)));
+    let task = reactor.spawn_local(nap);
+    assert_eq!(reactor.step().expect("step"), Step::Ran, "the task is new");
+    let steps_asleep = |count| {
+        for _ in 0..count {
+            assert_eq!(reactor.step().expect("step"), Step::Asleep);
+        }
+        (reactor.counters().turns.get(), reactor.counters().parks.get())
+    };
+    assert_eq!(steps_asleep(3), (2, 1));
+    script.advance(Duration::from_millis(9));
+    assert_eq!(steps_asleep(1), (2, 1));
+    assert_ne!(reactor.now(), script.clock(), "the time is that of the last turn that ran");
+    script.advance(Duration::from_millis(1));
+    assert_eq!(reactor.step().expect("step"), Step::Ran);
+    assert!(task.is_finished());
+    assert_eq!(reactor.now(), script.clock());
+    assert_eq!(steps_asleep(1), (3, 2));
+    end(&reactor);
+}
+
+#[test]
+fn work_left_for_a_stepped_reactor_wakes_its_driver_once_for_each_sleep() {
+    let (reactor, _script) = stepped();
+    let (tell, told) = std::sync::mpsc::channel();
+    let unparks = || reactor.driver_counters().unparks.get();
+    for round in 1..=3 {
+        assert_eq!(reactor.step().expect("step"), Step::Asleep);
+        assert_eq!(reactor.step().expect("step"), Step::Asleep, "the announcement stays in force");
+        for n in 0..2 {
+            let tell = tell.clone();
+            let message = Box::new(move |_: &Reactor| tell.send(n).expect("the test listens"));
+            reactor.inbox().push_message(message).expect("room");
+        }
+        assert!(!reactor.driver(|driver| driver.is_asleep()));
+        assert_eq!(reactor.step().expect("step"), Step::Ran);
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(unparks(), round);
+    }
+    // Awake it needs no waking: it looks before it sleeps.
+    let inbox = reactor.inbox().clone();
+    reactor.spawn_detached(async move { inbox.push_message(Box::new(|_| ())).expect("room") });
+    for expected in [Step::Ran, Step::Ran, Step::Asleep] {
+        assert_eq!(reactor.step().expect("step"), expected);
+    }
+    assert_eq!(unparks(), 3);
 }
 
 /// Panics once more when what was thrown is dropped.
