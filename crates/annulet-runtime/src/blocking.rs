@@ -18,7 +18,7 @@ pub(crate) mod task;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use resolve::{parse_literal, resolve};
+pub(crate) use resolve::{parse_literal, resolve, system_resolver};
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -29,6 +29,7 @@ use annulet_driver::limits::allow_current_thread;
 use thiserror::Error;
 
 use crate::contain::contain;
+use crate::outside::Refused;
 
 /// Threads a pool starts at most. They wait rather than compute, so there may be more of them than cores.
 pub(crate) const BLOCKING_THREADS_MAX: usize = 64;
@@ -80,6 +81,9 @@ pub(crate) enum BlockingError {
     /// The pool has no thread, and the system refused to start one. Worth another try when it has room.
     #[error("cannot start a thread for the blocking pool")]
     ThreadStart(#[source] io::Error),
+    /// There is no pool, and who stands in for it refused. Worth another try.
+    #[error(transparent)]
+    Outside(#[from] Refused),
 }
 
 /// What a [`BlockingPool`] is doing, and has done since it was made.

@@ -39,6 +39,7 @@ mod context;
 pub mod counters;
 mod doorbell;
 mod inbox;
+mod outside;
 mod park;
 mod process;
 mod reactor;
@@ -52,6 +53,7 @@ mod wheel;
 pub use contain::contain;
 pub use counters::ReactorCounters;
 pub use inbox::SendError;
+pub use outside::{Outside, Refused};
 pub use park::Park;
 pub use reactor::{
     ExitReport, Reactor, ReactorId, Step, TASK_TIME_PER_TURN_MAX, TASKS_PER_TURN_MAX, TimerKey,

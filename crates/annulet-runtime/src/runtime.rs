@@ -15,8 +15,9 @@ use std::time::Duration;
 use annulet_driver::limits::allow_current_thread;
 use annulet_driver::{CounterSet, OpenError, Selection};
 
-use crate::blocking::{self, BlockingLimits, BlockingPool};
+use crate::blocking;
 use crate::inbox::{Inbox, SendError};
+use crate::outside::Blocking;
 use crate::process::Process;
 use crate::reactor::{ExitReport, Reactor, ReactorId};
 use crate::task::JoinHandle;
@@ -107,7 +108,7 @@ pub struct Handle(Arc<Shared>);
 
 struct Shared {
     reactors: Vec<Remote>,
-    blocking: BlockingPool,
+    blocking: Blocking,
     selection: Selection,
     stopping: AtomicBool,
     failure: OnceLock<(ReactorId, io::Error)>,
@@ -168,7 +169,7 @@ impl Runtime {
         let output = std::panic::catch_unwind(AssertUnwindSafe(|| self.drive(future)));
         self.handle.stop();
         // Jobs that have not started are dropped, and whoever waits for one on a reactor learns it before that ends.
-        let still_running = self.handle.0.blocking.shutdown(BLOCKING_PATIENCE);
+        let still_running = self.handle.0.blocking.shut_down(BLOCKING_PATIENCE);
         if still_running > 0 {
             tracing::warn!(still_running, "blocking jobs outlive the runtime");
         }
@@ -427,7 +428,9 @@ pub async fn resolve(host_port: &str) -> io::Result<Vec<SocketAddr>> {
         return Ok(vec![address]);
     }
     let owned = host_port.to_owned();
-    match spawn_blocking(move || blocking::resolve(&owned)).await {
+    let handle = Handle::current();
+    let resolver = handle.0.blocking.resolver();
+    match handle.spawn_blocking(move || blocking::resolve(&owned, resolver)).await {
         Ok(result) => result,
         Err(error) => Err(io::Error::new(io::ErrorKind::ResourceBusy, error.to_string())),
     }

@@ -3,12 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::BlockingPool;
+use crate::outside::Blocking;
 use crate::task::join::BlockingResult;
 use crate::task::{JoinError, JoinHandle};
 
-/// Runs `f` on the pool; a refusal shows in the handle.
-pub(crate) fn spawn<F, T>(pool: &BlockingPool, f: F) -> JoinHandle<T>
+/// Runs `f` where it may block; a refusal shows in the handle.
+pub(crate) fn spawn<F, T>(blocking: &Blocking, f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -22,7 +22,7 @@ where
         let output = catch_unwind(AssertUnwindSafe(f)).map_err(JoinError::panicked);
         delivery.deliver(output);
     });
-    if let Err(error) = pool.spawn(job) {
+    if let Err(error) = blocking.spawn(job) {
         tracing::debug!(%error, "blocking job refused");
         result.complete(Err(JoinError::refused()));
     }

@@ -6,9 +6,9 @@ use std::thread;
 use annulet_driver::limits::{available_cpus, pin_current_thread};
 use annulet_driver::{DriverChoice, DriverOptions, Selection, select};
 
-use super::{
-    BlockingLimits, BlockingPool, Handle, Remote, Runtime, RuntimeError, Shared, Worker, run_worker,
-};
+use super::{Handle, Remote, Runtime, RuntimeError, Shared, Worker, run_worker};
+use crate::blocking::{BlockingLimits, BlockingPool};
+use crate::outside::Blocking;
 use crate::park::Park;
 use crate::process::Process;
 use crate::reactor::{Reactor, ReactorId};
@@ -78,7 +78,7 @@ impl Builder {
         }
         let handle = Handle(std::sync::Arc::new(Shared {
             reactors,
-            blocking: BlockingPool::on_cpus(BlockingLimits::default(), unpinned.clone()),
+            blocking: Blocking::Threads(BlockingPool::on_cpus(BlockingLimits::default(), unpinned.clone())),
             selection,
             stopping: false.into(),
             failure: std::sync::OnceLock::new(),
