@@ -18,6 +18,7 @@
 //! `Idle` (not armed: nobody wanted input yet, or the unread limit was reached), `Armed`, `Cancelling` (until the last
 //! completion; what still arrives counts). The driver re-arms by itself whatever the kernel ends early.
 
+mod audit;
 mod clocks;
 mod close;
 mod compose;
@@ -36,7 +37,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use annulet_driver::{Chunk, Instant, Key, Op, Outcome, Payload, Socket};
-use annulet_runtime::{Reactor, Source, SourceId};
+use annulet_runtime::{Audit, Reactor, Source, SourceId};
 
 use crate::counters::NetCounters;
 use crate::error::Error;
@@ -281,6 +282,10 @@ impl Source for Stream {
         } else if self.group.is_draining() {
             self.start_drain(&mut self.state.borrow_mut());
         }
+    }
+
+    fn audit(&self, audit: &mut Audit) {
+        Self::audit(self, audit);
     }
 
     fn release(self: Rc<Self>, _reactor: &Reactor) {

@@ -33,6 +33,7 @@
 mod atomic {
     pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
 }
+mod audit;
 mod blocking;
 mod contain;
 mod context;
@@ -50,6 +51,7 @@ pub mod task;
 pub mod time;
 mod wheel;
 
+pub use audit::Audit;
 pub use contain::contain;
 pub use counters::ReactorCounters;
 pub use inbox::SendError;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use annulet_driver::{Outcome, Token};
 
+use crate::audit::Audit;
 use crate::reactor::Reactor;
 
 /// Something that submits operations: a connection, a listener, a signal stream.
@@ -29,6 +30,11 @@ pub trait Source {
     /// Called by [`Reactor::review_sources`].
     fn review(self: Rc<Self>, reactor: &Reactor) {
         let _ = reactor;
+    }
+
+    /// Adds to `audit` what it holds, and what of that must not be. Called by [`Reactor::audit`], between turns.
+    fn audit(&self, audit: &mut Audit) {
+        let _ = audit;
     }
 
     /// The reactor ends now. No operation of the source is in flight any more and none may be submitted: close what

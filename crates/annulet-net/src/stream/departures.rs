@@ -66,6 +66,11 @@ impl Departures {
         self.streams.borrow_mut().push(stream);
     }
 
+    /// Whether something of the stream is in the driver's queue.
+    pub(super) fn hold(&self, stream: &Stream) -> bool {
+        self.streams.borrow().iter().any(|departing| std::ptr::eq(&**departing, stream))
+    }
+
     #[cold]
     fn register(&self, local: &Rc<Local>) -> SourceId {
         let source = local.reactor.register(local.clone());

@@ -276,7 +276,7 @@ impl Stream {
 impl State {
     /// Nothing more comes, or only what the kernel still has.
     #[inline]
-    fn is_input_over(&self) -> bool {
+    pub(super) fn is_input_over(&self) -> bool {
         self.trouble.is_some() || self.flags.is(Flag::INPUT_OVER)
     }
 
@@ -291,7 +291,7 @@ impl State {
     }
 
     /// Memory pinned by what arrived and was not taken.
-    fn unread_pinned(&self) -> usize {
+    pub(super) fn unread_pinned(&self) -> usize {
         let queued = self.buffers.as_ref().map_or(0, |buffers| buffers.unread_pinned);
         self.unread.as_ref().map_or(0, |chunk| chunk.pinned()) + queued
     }

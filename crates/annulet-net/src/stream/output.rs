@@ -70,7 +70,7 @@ impl Stream {
     }
 
     /// Bytes staged and not taken by the kernel.
-    fn unsent_bytes(&self, state: &State) -> usize {
+    pub(super) fn unsent_bytes(&self, state: &State) -> usize {
         let queued = state.buffers.as_ref().map_or(0, |buffers| buffers.unsent_bytes);
         let posted =
             |place| self.local.with_posted(place, |payload| payload.as_ref().map_or(0, Payload::len));

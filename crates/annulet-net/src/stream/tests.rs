@@ -5,15 +5,15 @@ use std::future::{Future, poll_fn};
 use std::net::Shutdown;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use annulet_driver::scripted::{Script, ScriptedDriver};
 use annulet_driver::{Chunk, Domain, Driver, DriverOptions, Op, Socket, SocketOption};
 use annulet_runtime::signal::{Signal, Signals};
-use annulet_runtime::{Park, Reactor, ReactorId};
+use annulet_runtime::{Audit, Park, Reactor, ReactorId};
 
-use super::{Local, Stream};
+use super::{Flag, Life, Local, Receive, State, Stream};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::group::Group;
@@ -53,11 +53,18 @@ impl Bench {
         (Self { reactor, script, socket, alarm: Some(alarm) }, connection)
     }
 
-    /// Lets everything happen that can.
+    /// Lets everything happen that can. Nothing may look wrong after any turn.
     fn settle(&self) {
         for _ in 0..6 {
             self.reactor.turn().expect("turn");
+            assert_eq!(self.audit().violations, [""; 0]);
         }
+    }
+
+    fn audit(&self) -> Audit {
+        let mut audit = Audit::default();
+        self.reactor.audit(&mut audit);
+        audit
     }
 
     fn receive(&self, bytes: &[u8]) {
@@ -584,4 +591,86 @@ fn a_connection_past_its_setup_wakes_nobody() {
     bench.pass(seconds(3600));
     assert_eq!(*seen.borrow(), [Ok(b"hello".to_vec())]);
     assert_eq!(bench.reactor.counters().timers_fired.get(), 0);
+}
+
+#[test]
+fn an_audit_counts_what_is_staged_and_unread() {
+    let (bench, mut connection) = Bench::new();
+    bench.script.send_capacity(bench.socket, 2);
+    bench.reactor.enter(|| connection.stage("staged")).expect("staged");
+    assert_eq!((bench.audit().staged, bench.audit().unread), (6, 0));
+    bench.settle();
+    assert_eq!(bench.audit().staged, 4);
+    bench.receive(b"unread");
+    bench.receive(&[0; 512]);
+    assert_eq!(bench.audit().unread, 2 * 512, "whole buffers");
+    bench.reactor.enter(|| connection.abort());
+    bench.settle();
+    assert_eq!((bench.audit().staged, bench.audit().unread), (0, 0));
+}
+
+/// Each of these is what a bug of this module would leave behind.
+#[test]
+fn an_audit_finds_what_must_not_be() {
+    type Spoil = fn(&mut State);
+    /// With one payload staged and nothing unread.
+    fn note(state: &State) -> impl FnOnce(&mut State) + use<> {
+        let (receive, life, flags) = (state.receive, state.life, state.flags);
+        let buffers = state.buffers.as_ref().expect("staged");
+        let (unsent_bytes, writable) = (buffers.unsent_bytes, buffers.writable);
+        move |state| {
+            (state.receive, state.life, state.flags) = (receive, life, flags);
+            let buffers = state.buffers.as_mut().expect("staged");
+            buffers.unsent.truncate(1);
+            buffers.unread.clear();
+            (buffers.unsent_bytes, buffers.unread_pinned, buffers.writable) = (unsent_bytes, 0, writable);
+        }
+    }
+    let miscounts: Spoil = |state| state.buffers.get_or_insert_default().unsent_bytes += 1;
+    let forgets_to_send: Spoil = |state| state.buffers.as_mut().expect("staged").writable = None;
+    let ends_too_early: Spoil = |state| state.flags.set(Flag::FIN_SENT);
+    let closes_too_early: Spoil = |state| state.life = Life::Lingering;
+    let receives_no_more: Spoil = |state| state.receive = Receive::Idle;
+    let stages_on: Spoil = |state| {
+        let buffers = state.buffers.as_mut().expect("staged");
+        for _ in 0..200 {
+            buffers.unsent.push_back(vec![0; 1024].into());
+            buffers.unsent_bytes += 1024;
+        }
+    };
+    let receives_on: Spoil = |state| {
+        let buffers = state.buffers.as_mut().expect("staged");
+        for _ in 0..200 {
+            let chunk = Chunk::from(vec![0; 1024]);
+            buffers.unread_pinned += chunk.pinned();
+            buffers.unread.push_back(chunk);
+        }
+    };
+    for (spoil, finding) in [
+        (miscounts, "its queues are counted wrong"),
+        (forgets_to_send, "nobody sends 4 bytes"),
+        (ends_too_early, "its end was sent before 4 bytes"),
+        (closes_too_early, "its end was sent before 4 bytes"),
+        (receives_no_more, "somebody waits for input, and none is received"),
+        (stages_on, "204804 bytes are staged, of at most 82944"),
+        (receives_on, "bytes are unread, of at most 98304"),
+    ] {
+        let (bench, mut connection) = Bench::new();
+        bench.script.send_capacity(bench.socket, 2);
+        bench.reactor.enter(|| connection.stage("staged")).expect("staged");
+        bench.settle();
+        let stream = connection.stream().clone();
+        let mut recv = Box::pin(connection.recv());
+        let polled = bench.reactor.enter(|| recv.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+        assert!(polled.is_pending());
+        assert_eq!(bench.audit().violations, [""; 0]);
+        let restore = note(&stream.state.borrow());
+        spoil(&mut stream.state.borrow_mut());
+        let violations = bench.audit().violations;
+        restore(&mut stream.state.borrow_mut());
+        assert_eq!(bench.audit().violations, [""; 0]);
+        let start = format!("reactor 0: connection {}: ", stream.number);
+        let found = |violation: &String| violation.starts_with(&start) && violation.ends_with(finding);
+        assert!(violations.iter().any(found), "{violations:?} has no {finding:?}");
+    }
 }

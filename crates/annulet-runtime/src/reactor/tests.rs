@@ -458,6 +458,63 @@ fn work_left_for_a_stepped_reactor_wakes_its_driver_once_for_each_sleep() {
     assert_eq!(unparks(), 3);
 }
 
+fn violations(reactor: &Reactor) -> Vec<String> {
+    let mut audit = Audit::default();
+    reactor.audit(&mut audit);
+    audit.violations
+}
+
+#[test]
+fn an_audit_finds_what_a_sleeper_was_not_woken_for() {
+    let (reactor, script) = stepped();
+    assert_eq!(reactor.step().expect("step"), Step::Asleep);
+    assert_eq!(violations(&reactor), [""; 0]);
+    reactor.inbox().push_message(Box::new(|_| ())).expect("room");
+    assert_eq!(violations(&reactor), [""; 0], "its driver was woken");
+    assert_eq!(reactor.step().expect("step"), Step::Ran);
+
+    assert_eq!(reactor.step().expect("step"), Step::Asleep);
+    // The announcement of sleep is lost, and with it the wake-up.
+    reactor.inbox().awake();
+    reactor.inbox().push_message(Box::new(|_| ())).expect("room");
+    assert_eq!(violations(&reactor), ["reactor 0: sleeps, and whoever rang did not wake it"]);
+    assert_eq!(reactor.step().expect("step"), Step::Asleep, "that is how it shows");
+    reactor.driver(|driver| driver.unparker()).unpark();
+    assert_eq!(reactor.step().expect("step"), Step::Ran);
+
+    assert_eq!(reactor.step().expect("step"), Step::Asleep);
+    let nap = reactor.enter(|| sleep(Duration::from_secs(1)));
+    reactor.spawn_detached(nap);
+    reactor.arm_timer(script.clock() + Duration::from_secs(1), SourceId::split(annulet_driver::Token(0)).0);
+    assert_eq!(
+        violations(&reactor),
+        ["reactor 0: sleeps, with tasks that are ready", "reactor 0: sleeps beyond its next timer"]
+    );
+    end(&reactor);
+}
+
+#[test]
+fn an_audit_counts_tasks_and_sources() {
+    struct Idle;
+    impl Source for Idle {
+        fn complete(self: Rc<Self>, _: &Reactor, _: u32, _: annulet_driver::Outcome, _: bool) {}
+        fn release(self: Rc<Self>, _: &Reactor) {}
+        fn audit(&self, audit: &mut Audit) {
+            audit.staged += 5;
+            audit.violation("idle");
+        }
+    }
+    let (reactor, _script) = reactor();
+    let source = reactor.register(Rc::new(Idle));
+    reactor.spawn_detached(pending());
+    let mut audit = Audit::default();
+    reactor.audit(&mut audit);
+    assert_eq!((audit.sources, audit.tasks, audit.staged, audit.unread), (1, 1, 5, 0));
+    assert_eq!(audit.violations, ["reactor 0: idle"]);
+    reactor.deregister(source);
+    end(&reactor);
+}
+
 /// Panics once more when what was thrown is dropped.
 struct Bomb;
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use annulet_driver::scripted::{Script, ScriptedDriver};
 use annulet_driver::{Domain, Driver, DriverOptions, Op, Payload, Socket};
-use annulet_runtime::{Park, Reactor, ReactorId};
+use annulet_runtime::{Audit, Park, Reactor, ReactorId};
 use bytes::Bytes;
 
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::group::Group;
 use crate::options::{Clocks, Limits};
-use crate::stream::{Local, Stream};
+use crate::stream::{Flag, Local, Stream};
 
 const ECONNRESET: i32 = 104;
 
@@ -49,7 +49,7 @@ impl Bench {
     /// Turns in which `f` is done as a task would do it.
     fn act(&mut self, f: impl FnOnce(&mut [Option<Connection>])) {
         self.reactor.enter(|| f(&mut self.connections));
-        self.reactor.turn().expect("turn");
+        self.turn();
     }
 
     /// Everyone stages a payload of its own, and the turn ends: `connections` many are queued.
@@ -66,8 +66,12 @@ impl Bench {
         Local::of(&self.reactor).departures.as_ref().expect("a queue").streams.borrow().len()
     }
 
+    /// Nothing may look wrong after it.
     fn turn(&self) {
         self.reactor.turn().expect("turn");
+        let mut audit = Audit::default();
+        self.reactor.audit(&mut audit);
+        assert_eq!(audit.violations, [""; 0]);
     }
 
     fn sent(&self, number: usize) -> Vec<u8> {
@@ -302,4 +306,23 @@ fn a_reactor_that_ends_sends_what_is_queued_before_the_ends_of_connections() {
     assert_eq!((bench.sent(0), bench.sent(1)), (b"aaaaaaaaaa".to_vec(), b"bbbbbbbbbb".to_vec()));
     assert_eq!(bench.script.shutdowns(bench.sockets[0]), [Shutdown::Write]);
     std::mem::forget(bench);
+}
+
+#[test]
+fn an_audit_finds_an_end_that_overtakes_what_is_queued() {
+    let mut bench = Bench::new(2);
+    bench.queue();
+    let stream = bench.connections[1].as_ref().expect("there").stream().clone();
+    stream.state.borrow_mut().flags.set(Flag::FIN_SENT);
+    let mut audit = Audit::default();
+    bench.reactor.audit(&mut audit);
+    assert_eq!(
+        audit.violations,
+        [format!(
+            "reactor 0: connection {}: its end was sent before what is in the driver's queue",
+            stream.number
+        )]
+    );
+    stream.state.borrow_mut().flags.clear(Flag::FIN_SENT);
+    bench.turn();
 }
