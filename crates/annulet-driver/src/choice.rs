@@ -76,6 +76,8 @@ pub struct StepDown {
 pub struct Selection {
     /// The io_uring set-up, or none for epoll.
     setup: Option<Setup>,
+    /// There was no choice.
+    given: Option<DriverKind>,
     /// Whether epoll will do where io_uring, though it works, cannot be opened for one more reactor.
     may_fall_back: bool,
     steps: Vec<StepDown>,
@@ -138,13 +140,23 @@ fn demand(rungs: &[Rung], options: &DriverOptions) -> Result<Selection, OpenErro
 
 fn descend(rungs: &[Rung], may_fall_back: bool, options: &DriverOptions) -> Selection {
     let (setup, steps) = uring::climb(rungs);
-    Selection { setup, may_fall_back, steps, options: options.clone() }
+    Selection { setup, given: None, may_fall_back, steps, options: options.clone() }
 }
 
 impl Selection {
+    /// No choice, but drivers of this kind that somebody opened already.
+    pub fn given(kind: DriverKind) -> Self {
+        let options = DriverOptions::default();
+        Self { setup: None, given: Some(kind), may_fall_back: false, steps: Vec::new(), options }
+    }
+
     /// Which implementation was chosen.
     pub fn kind(&self) -> DriverKind {
-        if self.setup.is_some() { DriverKind::Uring } else { DriverKind::Epoll }
+        match (self.given, self.setup) {
+            (Some(given), _) => given,
+            (None, Some(_)) => DriverKind::Uring,
+            (None, None) => DriverKind::Epoll,
+        }
     }
 
     /// How rings are set up; none for epoll.
@@ -171,7 +183,7 @@ impl Selection {
             }
             (Some(Setup { rung, .. }), _) => format!("io_uring ({rung})"),
             (None, Some(step)) => format!("epoll: {}", step.reason),
-            (None, None) => "epoll".into(),
+            (None, None) => self.kind().to_string(),
         }
     }
 
@@ -181,8 +193,11 @@ impl Selection {
     /// short, smaller ones are tried, and then, unless io_uring was demanded, epoll. Both are logged as warnings.
     ///
     /// # Errors
-    /// The kernel's: descriptors or locked memory ran out.
+    /// The kernel's: descriptors or locked memory ran out. `Unsupported` when drivers were [given](Self::given).
     pub fn open(&self) -> io::Result<Box<dyn Driver>> {
+        if self.given.is_some() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         if let Some(setup) = self.setup {
             match UringDriver::new(setup, &self.options) {
                 Ok(driver) => return Ok(Box::new(driver)),
@@ -208,7 +223,7 @@ mod tests {
         let step =
             |(tried, reason): &(&str, &str)| StepDown { tried: (*tried).into(), reason: (*reason).into() };
         let steps = steps.iter().map(step).collect();
-        Selection { setup, may_fall_back: true, steps, options: DriverOptions::default() }
+        Selection { setup, given: None, may_fall_back: true, steps, options: DriverOptions::default() }
     }
 
     #[test]
@@ -242,6 +257,14 @@ mod tests {
     fn an_error_tells_every_step() {
         let steps = chosen(None, &[("a", "b"), ("c", "d")]).steps;
         assert_eq!(OpenError { steps }.to_string(), "io_uring cannot be used; a: b; c: d");
+    }
+
+    #[test]
+    fn drivers_that_were_given_are_named_and_not_opened_again() {
+        let selection = Selection::given(DriverKind::Scripted);
+        assert_eq!((selection.kind(), selection.rung()), (DriverKind::Scripted, None));
+        assert_eq!(selection.summary(), "scripted");
+        assert_eq!(selection.open().err().expect("refused").kind(), io::ErrorKind::Unsupported);
     }
 
     #[test]

@@ -26,7 +26,8 @@
 //! # What comes from where
 //!
 //! Nothing here makes a system call or reads a clock: that is the driver's. A reactor is a value with a
-//! [`turn`](Reactor::turn) and its identity is its [`ReactorId`], so several can be stepped on one thread.
+//! [`turn`](Reactor::turn) and its identity is its [`ReactorId`], so several can be stepped on one thread: [`Stepped`] is a
+//! runtime of such, and [`Outside`] what else it needs.
 #![deny(unsafe_code, missing_docs)]
 
 /// The atomics of what the model of `tests/doorbell.rs` includes.
@@ -60,6 +61,8 @@ pub use park::Park;
 pub use reactor::{
     ExitReport, Reactor, ReactorId, Step, TASK_TIME_PER_TURN_MAX, TASKS_PER_TURN_MAX, TimerKey,
 };
-pub use runtime::{Builder, Handle, Runtime, RuntimeError, error_chain, resolve, run, spawn_blocking};
+pub use runtime::{
+    Builder, Handle, Runtime, RuntimeError, Stepped, error_chain, resolve, run, spawn_blocking,
+};
 pub use source::{Source, SourceId};
 pub use task::{JoinError, JoinHandle, spawn_local, yield_now};

@@ -34,8 +34,6 @@ pub struct Refused;
 /// Where a runtime has done what blocks.
 pub(crate) enum Blocking {
     Threads(BlockingPool),
-    // No runtime is made without threads yet.
-    #[expect(dead_code)]
     Outside(Arc<dyn Outside>),
 }
 

@@ -1,6 +1,7 @@
 //! State that layers above keep once per process.
 //!
-//! It is reached through a runtime, so that runtimes can stand for different processes, as those of a simulation do.
+//! It is reached through a runtime, for a runtime that is [stepped](crate::Stepped) stands for a process of its own, on a host
+//! of its own perhaps.
 
 use std::any::{Any, TypeId};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};

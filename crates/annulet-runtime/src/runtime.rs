@@ -23,8 +23,10 @@ use crate::reactor::{ExitReport, Reactor, ReactorId};
 use crate::task::JoinHandle;
 
 mod builder;
+mod stepped;
 
 pub use builder::Builder;
+pub use stepped::Stepped;
 
 /// How long a reactor that ends waits for the kernel to give back what is in flight.
 const REAP_PATIENCE: Duration = Duration::from_secs(1);
@@ -46,6 +48,11 @@ pub enum RuntimeError {
     /// The driver asked for cannot be had.
     #[error(transparent)]
     Select(#[from] OpenError),
+    /// It was to start within a runtime that is [stepped](Stepped), such as a simulated host, which it would block.
+    #[error(
+        "a runtime cannot be started inside one that is stepped: what is simulated runs on a host of the simulation"
+    )]
+    InsideStepped,
     /// A reactor's driver or thread could not be set up: descriptors, threads or locked memory ran out.
     #[error("starting reactor {reactor}")]
     Start {
@@ -320,7 +327,7 @@ impl Handle {
     }
 
     /// State that a layer above keeps once per process, whatever runtimes there are in it: made at first use, and never
-    /// dropped.
+    /// dropped. A runtime that is [stepped](Stepped) counts as a process.
     pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         self.0.process.shared()
     }
@@ -367,6 +374,11 @@ impl Handle {
     pub(crate) fn publish_counters(&self, reactor: ReactorId, counters: Arc<dyn CounterSet>) {
         let sets = &self.0.reactors[reactor.0 as usize].counters;
         sets.lock().unwrap_or_else(PoisonError::into_inner).push(counters);
+    }
+
+    /// True for the handle of a [`Stepped`] runtime.
+    fn is_stepped(&self) -> bool {
+        matches!(self.0.blocking, Blocking::Outside(_))
     }
 
     fn stop(&self) {

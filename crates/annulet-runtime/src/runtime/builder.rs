@@ -59,8 +59,13 @@ impl Builder {
     /// Chooses the driver and opens every reactor; nothing runs yet.
     ///
     /// # Errors
-    /// When the driver asked for cannot be had, or a thread or ring cannot be made.
+    /// When the driver asked for cannot be had, or a thread or ring cannot be made; and inside a [`Stepped`](super::Stepped)
+    /// runtime.
     pub fn build(self) -> Result<Runtime, RuntimeError> {
+        let around = Reactor::try_current().and_then(|reactor| reactor.handle());
+        if around.is_some_and(|handle| handle.is_stepped()) {
+            return Err(RuntimeError::InsideStepped);
+        }
         let choice = self.driver.map_or_else(driver_from_environment, Ok)?;
         let selection = select(choice, &self.options)?;
         let cpus = available_cpus();
