@@ -41,7 +41,7 @@ pub use annulet_driver::{DriverChoice, DriverKind, DriverOptions, PoolOptions, S
 pub use annulet_net::{
     Address, Chunk, Clock, Clocks, Connection, Connector, DrainReport, Error, Framed, FramedError,
     HandlerError, HandlerResult, Limits, ListenAddress, ListenOptions, ListenerId, Payload, ServeError,
-    Server, Stats, connect,
+    Server, ServerBuilder, Stats, connect,
 };
 pub use annulet_runtime::{
     Builder, ExitReport, Handle, JoinError, JoinHandle, Park, Reactor, ReactorId, Runtime, RuntimeError,
@@ -49,7 +49,7 @@ pub use annulet_runtime::{
 };
 #[cfg(feature = "http")]
 pub use http_server::http;
-pub use serve::{serve, stop_on_signal, stop_signals, until_stopped};
+pub use serve::{serve, serving, stop_on_signal, stop_signals, until_stopped};
 
 /// Sockets under the names of std and tokio, and the less common types around connections.
 pub mod net {

@@ -29,15 +29,27 @@ pub(crate) fn serve_until_stopped(server: ServerBuilder) -> Result<(), ServeErro
     if let Err(error) = raise_descriptor_limit() {
         tracing::debug!(%error, "the descriptor limit stays as it is");
     }
-    let runtime = Runtime::builder().build()?;
-    runtime.block_on(async {
-        let signals = stop_signals();
-        let server = server.start().await?;
-        tracing::info!(address = %server.addresses()[0], "listening");
-        let report = stop_on_signal(server, signals).await;
-        tracing::info!("{report}");
-        Ok(())
-    })?
+    Runtime::builder().build()?.block_on(serving(server))?.map(drop)
+}
+
+/// What [`serve`] does on its runtime, for a server with settings and on any runtime: starts it, and drains it on SIGINT or
+/// SIGTERM; a second signal cuts what is left at once.
+///
+/// # Errors
+/// When an address cannot be listened at.
+///
+/// # Panics
+/// Outside a runtime.
+///
+/// # Cancel safety
+/// Dropping it resets every connection.
+pub async fn serving(server: ServerBuilder) -> Result<DrainReport, ServeError> {
+    let signals = stop_signals();
+    let server = server.start().await?;
+    tracing::info!(address = %server.addresses()[0], "listening");
+    let report = stop_on_signal(server, signals).await;
+    tracing::info!("{report}");
+    Ok(report)
 }
 
 /// Listens for SIGINT and SIGTERM from now on; until then either ends the process on the spot. For
