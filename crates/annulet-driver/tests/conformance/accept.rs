@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 
 use annulet_driver::{Outcome, Socket, SocketOption};
 
-use crate::case::{PATIENCE, on_each_driver, reset};
+use crate::bench::Bench;
+use crate::case::on_each_kernel;
 
 /// Takes what waits in a listener's queue.
-fn drain(bench: &mut crate::case::Bench, listener: Socket) -> Vec<Socket> {
+fn drain(bench: &mut Bench, listener: Socket) -> Vec<Socket> {
     let mut sockets = Vec::new();
     loop {
         match bench.driver.sockets().try_accept(listener) {
@@ -20,11 +20,11 @@ fn drain(bench: &mut crate::case::Bench, listener: Socket) -> Vec<Socket> {
     }
 }
 
-on_each_driver! {
+on_each_kernel! {
     fn more_clients_than_one_turn_takes_are_all_accepted(case) {
         let mut bench = case.open();
         let (listener, address) = bench.listen();
-        let clients: Vec<_> = (0..120).map(|_| TcpStream::connect(address).expect("connect")).collect();
+        let clients: Vec<_> = (0..120).map(|_| case.connect(address)).collect();
         let accept = bench.accept(listener);
         for _ in &clients {
             bench.next_socket(accept);
@@ -36,7 +36,7 @@ on_each_driver! {
         let mut bench = case.open();
         let (listener, address) = bench.listen();
         for round in 0..20 {
-            let clients: Vec<_> = (0..10).map(|_| TcpStream::connect(address).expect("connect")).collect();
+            let clients: Vec<_> = (0..10).map(|_| case.connect(address)).collect();
             let accept = bench.accept(listener);
             let mut sockets = Vec::new();
             for _ in 0..round % 4 {
@@ -58,7 +58,7 @@ on_each_driver! {
         let accept = bench.accept(listener);
         bench.assert_quiet(accept);
         assert!(matches!(bench.cancel(accept)[..], [Outcome::Cancelled]));
-        let _client = TcpStream::connect(address).expect("connect");
+        let _client = case.connect(address);
         let accept = bench.accept(listener);
         bench.next_socket(accept);
     }
@@ -67,17 +67,16 @@ on_each_driver! {
         let mut bench = case.open();
         let (listener, address) = bench.listen();
         assert_eq!(drain(&mut bench, listener).len(), 0);
-        let _client = TcpStream::connect(address).expect("connect");
+        let _client = case.connect(address);
         assert_eq!(drain(&mut bench, listener).len(), 1);
     }
 
     fn a_connection_reset_in_the_queue_does_not_end_accepting(case) {
         let mut bench = case.open();
         let (listener, address) = bench.listen();
-        reset(TcpStream::connect(address).expect("connect"));
+        case.connect(address).reset();
         let accept = bench.accept(listener);
-        let mut client = TcpStream::connect(address).expect("connect");
-        client.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        let mut client = case.connect(address);
         let mut last = bench.next_socket(accept);
         // Linux hands the dead one over as well.
         while bench.driver.sockets().peer_address(last).is_err() {
@@ -92,12 +91,12 @@ on_each_driver! {
             let mut bench = case.open();
             let (listener, address) = bench.listen();
             let (deserted, _) = bench.listen();
-            let mut client = TcpStream::connect(address).expect("connect");
+            let mut client = case.connect(address);
             let accept = bench.accept(listener);
             let first = bench.next_socket(accept);
             assert!(matches!(bench.cancel(accept)[..], [Outcome::Cancelled]));
 
-            let _second_client = TcpStream::connect(address).expect("connect");
+            let _second_client = case.connect(address);
             let hoard = exhaust_descriptors();
             let accept = bench.accept(listener);
             assert_eq!(bench.next_errno(accept), libc::EMFILE);
@@ -123,7 +122,7 @@ on_each_driver! {
     fn accepted_sockets_inherit_no_delay_and_are_not_passed_on_to_programs(case) {
         let mut bench = case.open();
         let (listener, address) = bench.listen();
-        let _client = TcpStream::connect(address).expect("connect");
+        let _client = case.connect(address);
         let accept = bench.accept(listener);
         let socket = bench.next_socket(accept);
         let option = bench.driver.sockets().option(socket, SocketOption::NoDelay(false)).expect("option");
@@ -143,7 +142,7 @@ on_each_driver! {
         // Armed before the clients come, so that both are told of each.
         one.assert_quiet(first);
         other.assert_quiet(second);
-        let clients: Vec<_> = (0..40).map(|_| TcpStream::connect(address).expect("connect")).collect();
+        let clients: Vec<_> = (0..40).map(|_| case.connect(address)).collect();
         one.idle();
         other.idle();
         let count = |outcomes: &[Outcome]| {

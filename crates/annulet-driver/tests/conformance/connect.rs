@@ -1,12 +1,11 @@
 //! Connecting.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
 
 use annulet_driver::{Address, Domain, Op, Outcome, UnixAddress};
 
-use crate::case::{Bench, on_each_driver, read_to_end};
+use crate::bench::Bench;
+use crate::case::{any_port, on_each_kernel, read_to_end};
 
 fn connect(bench: &mut Bench, address: Address) -> (annulet_driver::Socket, annulet_driver::Key) {
     let socket = bench.driver.sockets().open(address.domain()).expect("open");
@@ -20,16 +19,15 @@ fn unused_name(case: &str) -> UnixAddress {
     )
 }
 
-on_each_driver! {
+on_each_kernel! {
     fn a_tcp_connection_is_made_and_carries_bytes(case) {
         let mut bench = case.open();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
-        let address = listener.local_addr().expect("address");
-        let (socket, key) = connect(&mut bench, address.into());
+        let (listener, address) = case.listener();
+        let (socket, key) = connect(&mut bench, address.clone());
         assert!(matches!(bench.all(key)[..], [Outcome::Connected]));
-        assert_eq!(bench.driver.sockets().peer_address(socket).expect("peer"), Address::Tcp(address));
-        let (peer, from) = listener.accept().expect("accept");
-        assert_eq!(bench.driver.sockets().local_address(socket).expect("local"), Address::Tcp(from));
+        assert_eq!(bench.driver.sockets().peer_address(socket).expect("peer"), address);
+        let (peer, from) = listener.accept();
+        assert_eq!(bench.driver.sockets().local_address(socket).expect("local"), from);
         bench.send_all(socket, b"hello");
         bench.driver.close(socket);
         assert_eq!(read_to_end(peer), b"hello");
@@ -37,10 +35,10 @@ on_each_driver! {
 
     fn a_connected_socket_receives_and_waits_for_room(case) {
         let mut bench = case.open();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
-        let (socket, key) = connect(&mut bench, listener.local_addr().expect("address").into());
+        let (listener, address) = case.listener();
+        let (socket, key) = connect(&mut bench, address);
         assert!(matches!(bench.all(key)[..], [Outcome::Connected]));
-        let (mut peer, _) = listener.accept().expect("accept");
+        let (mut peer, _) = listener.accept();
         let receive = bench.receive(socket);
         peer.write_all(b"hello").expect("write");
         assert_eq!(bench.next_bytes(receive, 5), b"hello");
@@ -52,11 +50,9 @@ on_each_driver! {
 
     fn a_refused_connection_says_so(case) {
         let mut bench = case.open();
-        let address = {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
-            listener.local_addr().expect("address")
-        };
-        let (socket, key) = connect(&mut bench, address.into());
+        let (listener, address) = case.listener();
+        drop(listener);
+        let (socket, key) = connect(&mut bench, address);
         assert_eq!(bench.next_errno(key), libc::ECONNREFUSED);
         bench.driver.close(socket);
     }
@@ -71,10 +67,10 @@ on_each_driver! {
         let (_, nobody) = connect(&mut bench, address());
         assert_eq!(bench.next_errno(nobody), libc::ENOENT);
 
-        let listener = UnixListener::bind(&path).expect("bind");
+        let (listener, _) = case.listen(&address(), 128);
         let (socket, made) = connect(&mut bench, address());
         assert!(matches!(bench.all(made)[..], [Outcome::Connected]));
-        let (peer, _) = listener.accept().expect("accept");
+        let (peer, _) = listener.accept();
         bench.send_all(socket, b"hello");
         bench.driver.close(socket);
         assert_eq!(read_to_end(peer), b"hello");
@@ -97,13 +93,10 @@ on_each_driver! {
     /// A listener whose queue is full answers no more: the connection hangs until somebody gives up.
     fn a_connect_that_hangs_can_be_cancelled(case) {
         let mut bench = case.open();
-        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
-        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("bind");
-        listener.listen(0).expect("listen");
-        let address = listener.local_addr().expect("address").as_socket().expect("tcp");
+        let (_listener, address) = case.listen(&any_port(), 0);
         let mut hanging = None;
         for _ in 0..20 {
-            let (socket, key) = connect(&mut bench, address.into());
+            let (socket, key) = connect(&mut bench, address.clone());
             if bench.is_quiet(key, &mut 0) {
                 hanging = Some((socket, key));
                 break;

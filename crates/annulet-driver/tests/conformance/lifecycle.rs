@@ -1,18 +1,18 @@
 //! The life of operations, descriptors and drivers.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use annulet_driver::{Op, Outcome, Wait};
 
-use crate::case::{PATIENCE, on_each_driver};
+use crate::bench::PATIENCE;
+use crate::case::{on_each_kernel, read_to_end};
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("procfs").count()
 }
 
-on_each_driver! {
+on_each_kernel! {
     fn operations_in_flight_are_counted_until_their_last_completion_is_delivered(case) {
         let mut bench = case.open();
         let (socket, _peer) = bench.tcp_pair();
@@ -101,7 +101,7 @@ on_each_driver! {
         bench.send_all(socket, b"bye");
         bench.cancel(receive);
         bench.driver.close(socket);
-        assert_eq!(crate::case::read_to_end(peer), b"bye");
+        assert_eq!(read_to_end(peer), b"bye");
     }
 
     fn a_quiesced_driver_leaves_no_descriptor_behind(case) {
@@ -121,7 +121,7 @@ on_each_driver! {
                 bench.submit(Op::Signal { signals: vec![libc::SIGUSR2] });
                 bench.turn(Wait::Poll);
                 // Connections that come while nobody turns: the kernel may accept them for us meanwhile.
-                let clients: Vec<_> = (0..5).map(|_| TcpStream::connect(address).expect("connect")).collect();
+                let clients: Vec<_> = (0..5).map(|_| case.connect(address)).collect();
                 bench.driver.peek();
                 assert_eq!(bench.driver.quiesce(PATIENCE), 0);
                 assert_eq!(bench.driver.in_flight(), 0);
@@ -166,13 +166,11 @@ on_each_driver! {
     fn adopted_descriptors_work_in_whatever_mode_they_come(case) {
         let mut bench = case.open();
         for nonblocking in [false, true] {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
-            listener.set_nonblocking(nonblocking).expect("mode");
-            let address = listener.local_addr().expect("address");
-            let listener = bench.driver.sockets().adopt(listener.into());
+            let (listener, address) = case.listener();
+            let listener = listener.hand_over(&mut *bench.driver, nonblocking);
             let accept = bench.accept(listener);
             bench.assert_quiet(accept);
-            let mut peer = TcpStream::connect(address).expect("connect");
+            let mut peer = case.connect(address);
             let socket = bench.next_socket(accept);
             let receive = bench.receive(socket);
             bench.assert_quiet(receive);

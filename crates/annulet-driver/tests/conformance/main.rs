@@ -4,9 +4,12 @@
 //! and one that shows that nothing happens may miss a fault on a slow machine but never reports one that is not there.
 
 mod accept;
+mod bench;
 mod case;
 mod connect;
+mod environment;
 mod lifecycle;
+mod linux;
 mod pool;
 mod sends;
 mod sockets;

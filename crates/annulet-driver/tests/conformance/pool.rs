@@ -1,13 +1,13 @@
 //! Receive buffers.
 
 use std::io::Write;
-use std::net::TcpStream;
 
 use annulet_driver::{Chunk, Completion, DriverOptions, Outcome, Wait};
 
-use crate::case::{PATIENCE, on_each_driver, pattern};
+use crate::bench::PATIENCE;
+use crate::case::{on_each_kernel, pattern};
 
-on_each_driver! {
+on_each_kernel! {
     /// 8 buffers, 100 connections that send 3 × 4 KiB each, and nobody returns a lease: the share of the pool that is
     /// never leased serves them all.
     fn kept_leases_starve_nobody(case) {
@@ -19,7 +19,7 @@ on_each_driver! {
         let mut peers = Vec::new();
         let mut receives = Vec::new();
         for _ in 0..CONNECTIONS {
-            peers.push(TcpStream::connect(address).expect("connect"));
+            peers.push(case.connect(address));
             let socket = bench.next_socket(accept);
             receives.push(bench.receive(socket));
         }

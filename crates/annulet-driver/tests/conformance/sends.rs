@@ -2,14 +2,12 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::thread;
 
-use annulet_driver::{DriverOptions, Payload, Socket, Token, Wait};
-use socket2::SockRef;
+use annulet_driver::{DriverOptions, Payload, Socket, SocketOption, Token, Wait};
 
-use crate::case::{Bench, PATIENCE, on_each_driver, pattern, read_to_end, reset};
+use crate::bench::{Bench, PATIENCE};
+use crate::case::{on_each_kernel, pattern, read_to_end};
+use crate::environment::{Act, Peer};
 
 /// Numbers that look random and are the same each time (an LCG's upper half).
 struct Numbers(u64);
@@ -21,10 +19,12 @@ impl Numbers {
     }
 }
 
-/// Gives a stream the smallest buffers there are, so that most offers are taken in part.
-fn narrow(near: &impl AsFd, far: &impl AsFd) {
-    SockRef::from(near).set_send_buffer_size(1).expect("send buffer");
-    SockRef::from(far).set_recv_buffer_size(1).expect("receive buffer");
+/// A stream with the smallest buffers there are, so that most offers are taken in part.
+fn narrow_pair(bench: &mut Bench) -> (Socket, Box<dyn Peer>) {
+    let (socket, peer) = bench.unix_pair();
+    bench.driver.sockets().set_option(socket, SocketOption::SendBuffer(1)).expect("send buffer");
+    peer.narrow();
+    (socket, peer)
 }
 
 /// What is left to be sent on one stream.
@@ -68,30 +68,22 @@ fn send_everything(bench: &mut Bench, mut streams: Vec<Outgoing>, piece_max: usi
 
 fn on_many_narrow_streams(bench: &mut Bench, count: usize, length: usize, piece_max: usize) {
     let mut streams = Vec::new();
-    let mut peers = Vec::new();
+    let mut readers = Vec::new();
     for number in 0..count {
-        let (near, far) = UnixStream::pair().expect("pair");
-        narrow(&near, &far);
-        let socket = bench.driver.sockets().adopt(near.into());
+        let (socket, peer) = narrow_pair(bench);
         let bytes: Vec<u8> = pattern(length + number).split_off(number);
         streams.push(Outgoing { socket, bytes, sent: 0 });
-        peers.push((number, far));
+        readers.push(peer.meanwhile(Act::Read));
     }
-    let readers: Vec<_> = peers
-        .into_iter()
-        .map(|(number, far)| {
-            thread::spawn(move || {
-                let bytes = read_to_end(far);
-                assert!(bytes == pattern(length + number)[number..], "stream {number} is not what was sent");
-            })
-        })
-        .collect();
     let (offers, short) = send_everything(bench, streams, piece_max);
     assert!(short > 0 && short < offers, "{short} of {offers} offers were short: nothing was tested");
-    readers.into_iter().for_each(|reader| reader.join().expect("reader"));
+    for (number, reader) in readers.into_iter().enumerate() {
+        let bytes = reader.join();
+        assert!(bytes == pattern(length + number)[number..], "stream {number} is not what was sent");
+    }
 }
 
-on_each_driver! {
+on_each_kernel! {
     fn streams_stay_in_order_however_much_of_each_offer_is_taken(case) {
         on_many_narrow_streams(&mut case.open(), 64, 200_000, 6_000);
     }
@@ -166,7 +158,7 @@ on_each_driver! {
         let mut bench = case.open();
         let (reset_one, peer) = bench.tcp_pair();
         let (fine, fine_peer) = bench.tcp_pair();
-        reset(peer);
+        peer.reset();
         // The reset is there when a receive has it.
         let receive = bench.receive(reset_one);
         assert_eq!(bench.next_errno(receive), libc::ECONNRESET);

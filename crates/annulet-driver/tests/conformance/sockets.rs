@@ -1,15 +1,15 @@
 //! Addresses and options.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::time::Duration;
 
 use annulet_driver::{Address, Domain, ListenSpec, SocketOption, UnixAddress};
 
-use crate::case::{local_spec, on_each_driver};
+use crate::bench::local_spec;
+use crate::case::{on_each_kernel, read_to_end};
 
-on_each_driver! {
+on_each_kernel! {
     fn options_are_read_back_as_they_were_set(case) {
         let mut bench = case.open();
         let (socket, _peer) = bench.tcp_pair();
@@ -82,7 +82,7 @@ on_each_driver! {
             };
             let port = address.as_tcp().expect("tcp").port();
             // Somebody else may have the port's IPv4 half, so that connecting proves nothing by itself.
-            let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+            let _client = case.try_connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into());
             let accept = bench.accept(listener);
             if v6_only {
                 bench.assert_quiet(accept);
@@ -113,7 +113,6 @@ on_each_driver! {
             let peer = bench.driver.sockets().peer_address(accepted).expect("peer");
             assert_eq!(peer, Address::Unix(UnixAddress::Unnamed));
         }
-        drop(UnixStream::connect(&path));
         std::fs::remove_file(&path).expect("cleared away");
     }
 
@@ -126,7 +125,7 @@ on_each_driver! {
         bench.driver.close(socket);
         bench.send_all(copy, b"still open");
         bench.driver.close(copy);
-        assert_eq!(crate::case::read_to_end(peer), b"still open");
+        assert_eq!(read_to_end(peer), b"still open");
     }
 
     fn a_socket_without_a_peer_says_so(case) {

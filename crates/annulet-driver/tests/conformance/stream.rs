@@ -1,19 +1,19 @@
 //! Receiving and sending.
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::thread;
+use std::net::Shutdown;
 
 use annulet_driver::{DriverOptions, Outcome};
 
-use crate::case::{on_each_driver, pattern, read_to_end, reset};
+use crate::case::{on_each_kernel, pattern, read_to_end};
+use crate::environment::Act;
 
-on_each_driver! {
+on_each_kernel! {
     fn a_connection_is_accepted_and_echoes(case) {
         let mut bench = case.open();
         let (listener, address) = bench.listen();
         let accept = bench.accept(listener);
-        let mut peer = TcpStream::connect(address).expect("connect");
+        let mut peer = case.connect(address);
         let socket = bench.next_socket(accept);
         let receive = bench.receive(socket);
         for round in 0..100_u8 {
@@ -89,7 +89,7 @@ on_each_driver! {
         let (socket, mut peer) = bench.tcp_pair();
         let receive = bench.receive(socket);
         bench.driver.sockets().shutdown(socket, Shutdown::Write).expect("shutdown");
-        assert_eq!(read_to_end(&peer), b"");
+        assert_eq!(read_to_end(&mut peer), b"");
         peer.write_all(b"late").expect("write");
         assert_eq!(bench.next_bytes(receive, 4), b"late");
         drop(peer);
@@ -111,30 +111,26 @@ on_each_driver! {
         let receive = bench.receive(socket);
         peer.write_all(b"x").expect("write");
         bench.next_bytes(receive, 1);
-        reset(peer);
+        peer.reset();
         assert_eq!(bench.next_errno(receive), libc::ECONNRESET);
     }
 
     fn a_long_stream_arrives_complete_and_in_order(case) {
         let mut bench = case.open_with(DriverOptions::default().buffers(8).buffers_max(32));
-        let (socket, mut peer) = bench.tcp_pair();
+        let (socket, peer) = bench.tcp_pair();
         let bytes = pattern(3 << 20);
-        let sender = thread::spawn(move || peer.write_all(&pattern(3 << 20)).expect("write"));
+        let sender = peer.meanwhile(Act::Write { bytes: bytes.clone(), piece: bytes.len() });
         let receive = bench.receive(socket);
         assert_eq!(bench.next_bytes(receive, bytes.len()), bytes);
-        sender.join().expect("sender");
+        sender.join();
         assert!(matches!(bench.all(receive)[..], [Outcome::End]));
     }
 
     fn cancelled_receives_keep_the_order_and_lose_nothing(case) {
         const LENGTH: usize = 1 << 20;
         let mut bench = case.open_with(DriverOptions::default().buffers(16).buffers_max(16));
-        let (socket, mut peer) = bench.tcp_pair();
-        let sender = thread::spawn(move || {
-            for part in pattern(LENGTH).chunks(1500) {
-                peer.write_all(part).expect("write");
-            }
-        });
+        let (socket, peer) = bench.tcp_pair();
+        let sender = peer.meanwhile(Act::Write { bytes: pattern(LENGTH), piece: 1500 });
         let mut bytes = Vec::new();
         let mut rounds = 0;
         'rounds: loop {
@@ -157,7 +153,7 @@ on_each_driver! {
                 }
             }
         }
-        sender.join().expect("sender");
+        sender.join();
         assert!(bytes == pattern(LENGTH), "{} bytes after {rounds} rounds", bytes.len());
     }
 
@@ -204,7 +200,7 @@ on_each_driver! {
         let mut bench = case.open();
         let (socket, peer) = bench.tcp_pair();
         let receive = bench.receive(socket);
-        reset(peer);
+        peer.reset();
         assert_eq!(bench.next_errno(receive), libc::ECONNRESET);
         let error = bench.driver.try_send(socket, b"x").expect_err("gone");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);

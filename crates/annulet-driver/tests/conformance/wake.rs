@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use annulet_driver::{Op, Outcome, Wait};
 
-use crate::case::{PATIENCE, QUIET, on_each_driver};
+use crate::bench::{PATIENCE, QUIET};
+use crate::case::on_each_kernel;
 
 /// Has the calling thread handle a signal; it has when this returns.
 fn raise(number: i32) {
@@ -14,7 +15,7 @@ fn raise(number: i32) {
     assert_eq!(unsafe { libc::raise(number) }, 0);
 }
 
-on_each_driver! {
+on_each_kernel! {
     fn a_sleep_lasts_until_its_deadline(case) {
         let mut bench = case.open();
         for time in [Duration::from_micros(300), QUIET] {

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use annulet_driver::{Op, Outcome};
 
-use crate::case::{on_each_driver, reset};
+use crate::case::on_each_kernel;
 
 /// Reads `length` bytes and forgets them.
 fn swallow(peer: &mut impl Read, length: usize) {
@@ -13,7 +13,7 @@ fn swallow(peer: &mut impl Read, length: usize) {
     peer.read_exact(&mut sink).expect("read");
 }
 
-on_each_driver! {
+on_each_kernel! {
     fn a_full_buffer_is_writable_when_the_peer_has_read_and_not_before(case) {
         let mut bench = case.open();
         let (socket, mut peer) = bench.unix_pair();
@@ -97,7 +97,7 @@ on_each_driver! {
         bench.fill(socket);
         let writable = bench.submit(Op::Writable { socket });
         bench.turn(annulet_driver::Wait::Poll);
-        reset(peer);
+        peer.reset();
         assert!(matches!(bench.all(writable)[..], [Outcome::Writable]));
         bench.idle();
         let error = bench.driver.try_send(socket, b"x").expect_err("reset");

@@ -1,0 +1,72 @@
+//! What surrounds a driver: the far ends of its connections and the machine it runs on.
+//!
+//! The tests know no other way out. A kernel is put under the suite by one implementation of [`Environment`].
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use annulet_driver::{Address, Domain, Driver, DriverOptions, Socket};
+
+/// One machine, and who talks to it from outside. Its calls, like those of a [`Peer`], wait for as long as a test has
+/// patience.
+pub(crate) trait Environment {
+    /// A driver on this machine; several are several reactors of one process.
+    fn open_driver(&self, options: &DriverOptions) -> Box<dyn Driver>;
+
+    /// An established connection, one end of which is adopted by `driver`.
+    fn pair(&self, driver: &mut dyn Driver, domain: Domain) -> (Socket, Box<dyn Peer>);
+
+    /// Connects to a listener. When this returns the connection waits in the listener's queue.
+    fn try_connect(&self, address: &Address) -> io::Result<Box<dyn Peer>>;
+
+    /// A listener that is not the driver's, and the address it really has.
+    fn listen(&self, address: &Address, backlog: u32) -> (Box<dyn Listener>, Address);
+}
+
+/// The far end of a connection. Dropping it closes it.
+pub(crate) trait Peer: Read + Write {
+    /// Ends sending, receiving or both.
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+
+    /// Closes with a reset.
+    fn reset(self: Box<Self>);
+
+    /// Gives it the smallest receive buffer there is.
+    fn narrow(&self);
+
+    /// Acts by itself while the driver turns, then closes.
+    fn meanwhile(self: Box<Self>, act: Act) -> Actor;
+}
+
+/// What a peer does by itself.
+pub(crate) enum Act {
+    /// Writes the bytes in pieces of this size.
+    Write { bytes: Vec<u8>, piece: usize },
+    /// Reads until the end.
+    Read,
+}
+
+/// Something that goes on beside the driver.
+#[must_use]
+pub(crate) struct Actor(Box<dyn FnOnce() -> Vec<u8>>);
+
+impl Actor {
+    /// `finish` waits for the end of it and returns what it read.
+    pub(crate) fn new(finish: impl FnOnce() -> Vec<u8> + 'static) -> Self {
+        Self(Box::new(finish))
+    }
+
+    /// Waits until it is done; what it read.
+    pub(crate) fn join(self) -> Vec<u8> {
+        (self.0)()
+    }
+}
+
+/// A listener outside of any driver. Dropping it closes it; the file of a Unix one stays.
+pub(crate) trait Listener {
+    /// The next connection, and where it comes from.
+    fn accept(&self) -> (Box<dyn Peer>, Address);
+
+    /// Leaves it to a driver, in non-blocking mode or not.
+    fn hand_over(self: Box<Self>, driver: &mut dyn Driver, nonblocking: bool) -> Socket;
+}

@@ -1,0 +1,151 @@
+//! The kernel this runs on. Whoever talks to a driver from outside is a blocking socket.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown};
+use std::os::unix::ffi::OsStrExt;
+use std::thread;
+use std::time::Duration;
+
+use annulet_driver::{
+    Address, Domain, Driver, DriverChoice, DriverOptions, OpenError, Socket, UnixAddress, select,
+};
+use socket2::{SockAddr, Type};
+
+use crate::bench::PATIENCE;
+use crate::case::read_to_end;
+use crate::environment::{Act, Actor, Environment, Listener, Peer};
+
+/// The process of the tests, with drivers of one kind.
+pub(crate) struct Linux {
+    choice: DriverChoice,
+}
+
+impl Linux {
+    /// # Errors
+    /// When the kernel has no such driver.
+    pub(crate) fn new(choice: DriverChoice) -> Result<Self, OpenError> {
+        select(choice, &DriverOptions::default())?;
+        Ok(Self { choice })
+    }
+}
+
+impl Environment for Linux {
+    fn open_driver(&self, options: &DriverOptions) -> Box<dyn Driver> {
+        select(self.choice, options).expect("available a moment ago").open().expect("a driver")
+    }
+
+    fn pair(&self, driver: &mut dyn Driver, domain: Domain) -> (Socket, Box<dyn Peer>) {
+        let (ours, peer) = match domain {
+            Domain::Unix => socket2::Socket::pair(socket2::Domain::UNIX, Type::STREAM, None).expect("pair"),
+            Domain::V4 => tcp_pair((Ipv4Addr::LOCALHOST, 0).into()),
+            Domain::V6 => tcp_pair((Ipv6Addr::LOCALHOST, 0).into()),
+        };
+        (driver.sockets().adopt(ours.into()), patient(peer))
+    }
+
+    fn try_connect(&self, address: &Address) -> io::Result<Box<dyn Peer>> {
+        let socket = fresh(address.domain());
+        socket.connect(&to_kernel(address))?;
+        Ok(patient(socket))
+    }
+
+    fn listen(&self, address: &Address, backlog: u32) -> (Box<dyn Listener>, Address) {
+        let listener = listen(address, backlog);
+        listener.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        let bound = from_kernel(&listener.local_addr().expect("address"));
+        (Box::new(listener), bound)
+    }
+}
+
+impl Peer for socket2::Socket {
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
+    }
+
+    fn reset(self: Box<Self>) {
+        self.set_linger(Some(Duration::ZERO)).expect("linger");
+    }
+
+    fn narrow(&self) {
+        self.set_recv_buffer_size(1).expect("receive buffer");
+    }
+
+    fn meanwhile(mut self: Box<Self>, act: Act) -> Actor {
+        on_a_thread(move || match act {
+            Act::Write { bytes, piece } => {
+                bytes.chunks(piece).for_each(|piece| self.write_all(piece).expect("write"));
+                Vec::new()
+            }
+            Act::Read => read_to_end(self),
+        })
+    }
+}
+
+impl Listener for socket2::Socket {
+    fn accept(&self) -> (Box<dyn Peer>, Address) {
+        let (socket, from) = self.accept().expect("accept");
+        (patient(socket), from_kernel(&from))
+    }
+
+    fn hand_over(self: Box<Self>, driver: &mut dyn Driver, nonblocking: bool) -> Socket {
+        self.set_read_timeout(None).expect("timeout");
+        self.set_nonblocking(nonblocking).expect("mode");
+        driver.sockets().adopt((*self).into())
+    }
+}
+
+fn on_a_thread(act: impl FnOnce() -> Vec<u8> + Send + 'static) -> Actor {
+    let thread = thread::spawn(act);
+    Actor::new(|| thread.join().expect("an act that succeeds"))
+}
+
+fn fresh(domain: Domain) -> socket2::Socket {
+    let domain = match domain {
+        Domain::V4 => socket2::Domain::IPV4,
+        Domain::V6 => socket2::Domain::IPV6,
+        Domain::Unix => socket2::Domain::UNIX,
+    };
+    socket2::Socket::new(domain, Type::STREAM, None).expect("socket")
+}
+
+fn listen(address: &Address, backlog: u32) -> socket2::Socket {
+    let listener = fresh(address.domain());
+    listener.bind(&to_kernel(address)).expect("bind");
+    listener.listen(backlog as i32).expect("listen");
+    listener
+}
+
+fn tcp_pair(address: std::net::SocketAddr) -> (socket2::Socket, socket2::Socket) {
+    let listener = listen(&address.into(), 1);
+    let peer = fresh(Address::from(address).domain());
+    peer.connect(&listener.local_addr().expect("address")).expect("connect");
+    (listener.accept().expect("accept").0, peer)
+}
+
+fn patient(socket: socket2::Socket) -> Box<dyn Peer> {
+    socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    socket.set_write_timeout(Some(PATIENCE)).expect("timeout");
+    Box::new(socket)
+}
+
+fn to_kernel(address: &Address) -> SockAddr {
+    match address {
+        Address::Tcp(address) => (*address).into(),
+        Address::Unix(UnixAddress::Path(path)) => SockAddr::unix(path).expect("a name that fits"),
+        Address::Unix(UnixAddress::Abstract(name)) => {
+            let name = [b"\0", name.as_slice()].concat();
+            SockAddr::unix(OsStr::from_bytes(&name)).expect("a name that fits")
+        }
+        Address::Unix(UnixAddress::Unnamed) => panic!("nobody is found without a name"),
+    }
+}
+
+fn from_kernel(address: &SockAddr) -> Address {
+    match (address.as_socket(), address.as_pathname(), address.as_abstract_namespace()) {
+        (Some(address), ..) => Address::Tcp(address),
+        (_, Some(path), _) => Address::Unix(UnixAddress::Path(path.to_owned())),
+        (_, _, Some(name)) => Address::Unix(UnixAddress::Abstract(name.to_owned())),
+        _ => Address::Unix(UnixAddress::Unnamed),
+    }
+}
