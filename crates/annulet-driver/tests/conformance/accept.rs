@@ -1,6 +1,5 @@
 //! Listening and accepting.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 
 use annulet_driver::{Outcome, Socket, SocketOption};
@@ -97,7 +96,7 @@ on_each_kernel! {
             assert!(matches!(bench.cancel(accept)[..], [Outcome::Cancelled]));
 
             let _second_client = case.connect(address);
-            let hoard = exhaust_descriptors();
+            case.limit_descriptors(Some(0));
             let accept = bench.accept(listener);
             assert_eq!(bench.next_errno(accept), libc::EMFILE);
             let again = bench.accept(listener);
@@ -113,7 +112,7 @@ on_each_kernel! {
             client.write_all(b"x").expect("write");
             bench.next_bytes(receive, 1);
 
-            drop(hoard);
+            case.limit_descriptors(None);
             let accept = bench.accept(listener);
             bench.next_socket(accept);
         });
@@ -127,9 +126,7 @@ on_each_kernel! {
         let socket = bench.next_socket(accept);
         let option = bench.driver.sockets().option(socket, SocketOption::NoDelay(false)).expect("option");
         assert_eq!(option, SocketOption::NoDelay(true));
-        // SAFETY: asks for the flags of a descriptor; no memory is passed.
-        let flags = unsafe { libc::fcntl(socket.as_raw(), libc::F_GETFD) };
-        assert_eq!(flags, libc::FD_CLOEXEC);
+        assert!(case.is_closed_on_exec(socket));
         assert_eq!(bench.driver.sockets().local_address(socket).expect("local").as_tcp(), Some(address));
     }
 
@@ -152,22 +149,5 @@ on_each_kernel! {
         let left = drain(&mut one, listener).len();
         assert_eq!(taken + left, clients.len());
         assert!(taken > 0);
-    }
-}
-
-/// Opens files until no descriptor is left, under a limit small enough to get there soon.
-fn exhaust_descriptors() -> Vec<File> {
-    let limit = libc::rlimit { rlim_cur: 128, rlim_max: 128 };
-    // SAFETY: `limit` is a local that outlives the call.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
-    let mut hoard = Vec::new();
-    loop {
-        match File::open("/dev/null") {
-            Ok(file) => hoard.push(file),
-            Err(error) => {
-                assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
-                return hoard;
-            }
-        }
     }
 }

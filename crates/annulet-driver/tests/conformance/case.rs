@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::ops::Deref;
-use std::process::Command;
 use std::rc::Rc;
 
 use annulet_driver::{Address, DriverChoice, DriverOptions, OpenError};
@@ -11,9 +10,6 @@ use annulet_driver::{Address, DriverChoice, DriverOptions, OpenError};
 use crate::bench::Bench;
 use crate::environment::{Environment, Listener, Peer};
 use crate::linux::Linux;
-
-/// Names a child process that runs one test alone.
-const ALONE: &str = "ANNULET_CONFORMANCE_ALONE";
 
 /// Defines each behaviour once and makes it a test on each kernel.
 macro_rules! on_each_kernel {
@@ -94,19 +90,10 @@ impl Case {
         self.listen(&any_port(), 128)
     }
 
-    /// Runs `test` in a process of its own, where limits and descriptors are nobody else's.
-    pub(crate) fn alone(&self, test: impl FnOnce()) {
-        if std::env::var_os(ALONE).is_some() {
-            return test();
-        }
+    /// Runs the rest of the behaviour in a process of its own, whose limit and descriptors are nobody else's.
+    pub(crate) fn alone(&self, behaviour: impl FnOnce()) {
         let (_, name) = self.path.split_once("::").expect("crate::module::test");
-        let output = Command::new(std::env::current_exe().expect("this program"))
-            .args([name, "--exact", "--nocapture", "--test-threads=1"])
-            .env(ALONE, "1")
-            .output()
-            .expect("a child process");
-        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && text.contains("1 passed"), "alone:\n{text}");
+        self.environment.alone(name, Box::new(behaviour));
     }
 }
 

@@ -4,8 +4,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
 
-use annulet_driver::{Address, Domain, Driver, DriverOptions, Socket};
+use annulet_driver::{Address, Domain, Driver, DriverOptions, Socket, Unpark};
 
 /// One machine, and who talks to it from outside. Its calls, like those of a [`Peer`], wait for as long as a test has
 /// patience.
@@ -21,6 +23,32 @@ pub(crate) trait Environment {
 
     /// A listener that is not the driver's, and the address it really has.
     fn listen(&self, address: &Address, backlog: u32) -> (Box<dyn Listener>, Address);
+
+    /// Sends the process a signal; what watches it has noted it when this returns.
+    fn raise(&self, signal: i32);
+
+    /// Has something happen to the process after a while.
+    fn later(&self, delay: Duration, event: Event) -> Actor;
+
+    /// Runs the behaviour of this name in a process of its own, whose limit and descriptors are nobody else's.
+    fn alone(&self, name: &str, behaviour: Box<dyn FnOnce() + '_>);
+
+    /// How many descriptors the process has.
+    fn open_descriptors(&self) -> usize;
+
+    /// Lets the process open so many descriptors and no more; `None` lifts the limit. Only [alone](Self::alone).
+    fn limit_descriptors(&self, left: Option<usize>);
+
+    /// Whether a program that the process turns into would not have the socket.
+    fn is_closed_on_exec(&self, socket: Socket) -> bool;
+}
+
+/// Something that happens to a process.
+pub(crate) enum Event {
+    /// Another thread wakes a driver.
+    Unpark(Arc<dyn Unpark>),
+    /// The process is sent a signal.
+    Signal(i32),
 }
 
 /// The far end of a connection. Dropping it closes it.

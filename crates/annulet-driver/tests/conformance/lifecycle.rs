@@ -8,10 +8,6 @@ use annulet_driver::{Op, Outcome, Wait};
 use crate::bench::PATIENCE;
 use crate::case::{on_each_kernel, read_to_end};
 
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("procfs").count()
-}
-
 on_each_kernel! {
     fn operations_in_flight_are_counted_until_their_last_completion_is_delivered(case) {
         let mut bench = case.open();
@@ -108,7 +104,7 @@ on_each_kernel! {
         case.alone(|| {
             // Loaded once and kept by the process: the signal registry, the thread-locals of the tests.
             drop(case.open());
-            let before = open_descriptors();
+            let before = case.open_descriptors();
             {
                 let mut bench = case.open();
                 let (listener, address) = bench.listen();
@@ -132,14 +128,14 @@ on_each_kernel! {
                 assert_eq!(counters.sockets_opened.get(), counters.sockets_closed.get());
                 drop(clients);
             }
-            assert_eq!(open_descriptors(), before);
+            assert_eq!(case.open_descriptors(), before);
         });
     }
 
     fn a_driver_dropped_with_operations_in_flight_frees_its_descriptors(case) {
         case.alone(|| {
             drop(case.open());
-            let before = open_descriptors();
+            let before = case.open_descriptors();
             {
                 let mut bench = case.open();
                 let (socket, _peer) = bench.tcp_pair();
@@ -149,7 +145,7 @@ on_each_kernel! {
                 bench.driver.quiesce(Duration::from_secs(1));
                 bench.driver.close(socket);
             }
-            assert_eq!(open_descriptors(), before);
+            assert_eq!(case.open_descriptors(), before);
         });
     }
 

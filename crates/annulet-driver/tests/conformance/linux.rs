@@ -1,20 +1,26 @@
 //! The kernel this runs on. Whoever talks to a driver from outside is a blocking socket.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use annulet_driver::{
-    Address, Domain, Driver, DriverChoice, DriverOptions, OpenError, Socket, UnixAddress, select,
+    Address, Domain, Driver, DriverChoice, DriverOptions, OpenError, Socket, UnixAddress, limits, select,
 };
 use socket2::{SockAddr, Type};
 
 use crate::bench::PATIENCE;
 use crate::case::read_to_end;
-use crate::environment::{Act, Actor, Environment, Listener, Peer};
+use crate::environment::{Act, Actor, Environment, Event, Listener, Peer};
+
+/// Names a child process that runs one behaviour alone.
+const ALONE: &str = "ANNULET_CONFORMANCE_ALONE";
 
 /// The process of the tests, with drivers of one kind.
 pub(crate) struct Linux {
@@ -56,6 +62,73 @@ impl Environment for Linux {
         let bound = from_kernel(&listener.local_addr().expect("address"));
         (Box::new(listener), bound)
     }
+
+    fn raise(&self, signal: i32) {
+        raise(signal);
+    }
+
+    fn later(&self, delay: Duration, event: Event) -> Actor {
+        on_a_thread(move || {
+            thread::sleep(delay);
+            match event {
+                Event::Unpark(unparker) => unparker.unpark(),
+                Event::Signal(signal) => raise(signal),
+            }
+            Vec::new()
+        })
+    }
+
+    fn alone(&self, name: &str, behaviour: Box<dyn FnOnce() + '_>) {
+        if is_alone() {
+            return behaviour();
+        }
+        let output = Command::new(std::env::current_exe().expect("this program"))
+            .args([name, "--exact", "--nocapture", "--test-threads=1"])
+            .env(ALONE, "1")
+            .output()
+            .expect("a child process");
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("1 passed"), "alone:\n{text}");
+    }
+
+    fn open_descriptors(&self) -> usize {
+        std::fs::read_dir("/proc/self/fd").expect("procfs").count()
+    }
+
+    fn limit_descriptors(&self, left: Option<usize>) {
+        assert!(is_alone(), "the limit is everybody's");
+        match left {
+            Some(left) => lower_descriptor_limit(left),
+            None => drop(limits::raise_descriptor_limit().expect("a limit")),
+        }
+    }
+
+    fn is_closed_on_exec(&self, socket: Socket) -> bool {
+        // SAFETY: asks for the flags of a descriptor; no memory is passed.
+        let flags = unsafe { libc::fcntl(socket.as_raw(), libc::F_GETFD) };
+        flags == libc::FD_CLOEXEC
+    }
+}
+
+fn is_alone() -> bool {
+    std::env::var_os(ALONE).is_some()
+}
+
+/// Has the calling thread handle a signal; it has when this returns.
+fn raise(signal: i32) {
+    // SAFETY: no memory is passed, and a driver handles the signal.
+    assert_eq!(unsafe { libc::raise(signal) }, 0);
+}
+
+/// The limit is one on numbers, and the lowest is given out first: what is opened after the last that may be has the first
+/// that must not.
+fn lower_descriptor_limit(left: usize) {
+    let files: Vec<_> = (0..=left).map(|_| File::open("/dev/null").expect("open")).collect();
+    let number = files.last().expect("one at least").as_raw_fd();
+    let hard = limits::descriptor_limit().expect("a limit").hard;
+    let limit = libc::rlimit { rlim_cur: number as libc::rlim_t, rlim_max: hard as libc::rlim_t };
+    // SAFETY: `limit` is a local that outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
 }
 
 impl Peer for socket2::Socket {

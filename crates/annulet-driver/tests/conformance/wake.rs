@@ -8,12 +8,7 @@ use annulet_driver::{Op, Outcome, Wait};
 
 use crate::bench::{PATIENCE, QUIET};
 use crate::case::on_each_kernel;
-
-/// Has the calling thread handle a signal; it has when this returns.
-fn raise(number: i32) {
-    // SAFETY: no memory is passed, and a driver handles the signal.
-    assert_eq!(unsafe { libc::raise(number) }, 0);
-}
+use crate::environment::Event;
 
 on_each_kernel! {
     fn a_sleep_lasts_until_its_deadline(case) {
@@ -43,15 +38,11 @@ on_each_kernel! {
     fn another_thread_ends_a_sleep(case) {
         let mut bench = case.open();
         for _ in 0..3 {
-            let unparker = bench.driver.unparker();
-            let waker = thread::spawn(move || {
-                thread::sleep(QUIET);
-                unparker.unpark();
-            });
+            let waker = case.later(QUIET, Event::Unpark(bench.driver.unparker()));
             let deadline = bench.driver.clock() + PATIENCE;
             bench.turn(Wait::Until(Some(deadline)));
             assert!(bench.driver.clock() < deadline);
-            waker.join().expect("waker");
+            waker.join();
         }
     }
 
@@ -119,21 +110,18 @@ on_each_kernel! {
         let mut bench = case.open();
         let key = bench.submit(Op::Signal { signals: vec![libc::SIGUSR2] });
         bench.turn(Wait::Poll);
-        raise(libc::SIGUSR2);
+        case.raise(libc::SIGUSR2);
         assert!(matches!(bench.next(key).outcome, Outcome::Signal(libc::SIGUSR2)));
-        let sender = thread::spawn(|| {
-            thread::sleep(QUIET);
-            raise(libc::SIGUSR2);
-        });
+        let sender = case.later(QUIET, Event::Signal(libc::SIGUSR2));
         assert!(matches!(bench.next(key).outcome, Outcome::Signal(libc::SIGUSR2)));
-        sender.join().expect("sender");
+        sender.join();
     }
 
     fn a_signal_caught_before_the_cancellation_is_told(case) {
         let mut bench = case.open();
         let key = bench.submit(Op::Signal { signals: vec![libc::SIGURG, libc::SIGWINCH] });
         bench.turn(Wait::Poll);
-        raise(libc::SIGWINCH);
+        case.raise(libc::SIGWINCH);
         let outcomes = bench.cancel(key);
         assert!(outcomes.iter().any(|outcome| matches!(outcome, Outcome::Signal(libc::SIGWINCH))), "{outcomes:?}");
         assert!(matches!(outcomes.last(), Some(Outcome::Cancelled)));
