@@ -1,5 +1,6 @@
 //! A driver under test, and ways to wait for it.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,6 +18,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a test gives a fault to show itself.
 pub(crate) const QUIET: Duration = Duration::from_millis(30);
+
+/// What passes between two looks at something nobody tells of.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// A driver and the completions it has given that nobody asked for yet.
 pub(crate) struct Bench {
@@ -138,6 +142,28 @@ impl Bench {
         turns
     }
 
+    /// Lets a moment pass while the driver does not turn.
+    pub(crate) fn pause(&self) {
+        self.environment.pass(MOMENT);
+    }
+
+    /// Asks again and again, without turning, until there is an answer.
+    pub(crate) fn until<T>(&mut self, mut ask: impl FnMut(&mut dyn Driver) -> Option<T>) -> T {
+        let deadline = self.driver.clock() + PATIENCE;
+        loop {
+            if let Some(answer) = ask(&mut *self.driver) {
+                return answer;
+            }
+            assert!(self.driver.clock() < deadline, "no answer");
+            self.pause();
+        }
+    }
+
+    /// What a direct receive says when there is something to say.
+    pub(crate) fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>> {
+        self.until(|driver| unless_it_would_block(driver.try_receive(socket)))
+    }
+
     /// A listener on a port of the kernel's choice.
     pub(crate) fn listen(&mut self) -> (Socket, SocketAddr) {
         let (listener, address) = self.driver.sockets().listen(&local_spec()).expect("listen");
@@ -161,7 +187,7 @@ impl Bench {
     }
 
     /// Offers payloads in one turn where the driver has a queue for that, else one after the other; what each came to.
-    pub(crate) fn offer(&mut self, sends: Vec<(Socket, Payload)>) -> Vec<std::io::Result<usize>> {
+    pub(crate) fn offer(&mut self, sends: Vec<(Socket, Payload)>) -> Vec<io::Result<usize>> {
         if self.driver.send_queue().is_none() {
             let send =
                 |(socket, payload): (Socket, Payload)| self.driver.try_send(socket, payload.as_slice());
@@ -194,7 +220,7 @@ impl Bench {
             match self.driver.try_send(socket, &block) {
                 Ok(taken) => total += taken,
                 Err(error) => {
-                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
                     return total;
                 }
             }
@@ -213,4 +239,11 @@ impl Drop for Bench {
 
 pub(crate) fn local_spec() -> ListenSpec {
     ListenSpec { address: any_port(), backlog: 128, share_port: false, v6_only: false }
+}
+
+fn unless_it_would_block<T>(result: io::Result<T>) -> Option<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        result => Some(result),
+    }
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use annulet_driver::{Address, DriverChoice, DriverOptions, OpenError};
+use annulet_driver::{Address, DriverChoice, DriverOptions, OpenError, UnixAddress};
 
 use crate::bench::Bench;
 use crate::environment::{Environment, Listener, Peer};
@@ -88,6 +88,12 @@ impl Case {
     /// A listener outside of the driver, on a port of the kernel's choice.
     pub(crate) fn listener(&self) -> (Box<dyn Listener>, Address) {
         self.listen(&any_port(), 128)
+    }
+
+    /// The two kinds of names of Unix sockets, both unused.
+    pub(crate) fn unix_names(&self) -> [Address; 2] {
+        let name = self.path().into_os_string().into_encoded_bytes();
+        [UnixAddress::Path(self.path()), UnixAddress::Abstract(name)].map(Address::Unix)
     }
 
     /// Runs the rest of the behaviour in a process of its own, whose limit and descriptors are nobody else's.

@@ -12,13 +12,6 @@ fn connect(bench: &mut Bench, address: Address) -> (annulet_driver::Socket, annu
     (socket, bench.submit(Op::Connect { socket, address }))
 }
 
-/// An abstract name nobody else has.
-fn unused_name(case: &str) -> UnixAddress {
-    UnixAddress::Abstract(
-        format!("annulet-{case}-{}-{:?}", std::process::id(), std::thread::current().id()).into(),
-    )
-}
-
 on_each_kernel! {
     fn a_tcp_connection_is_made_and_carries_bytes(case) {
         let mut bench = case.open();
@@ -59,16 +52,12 @@ on_each_kernel! {
 
     fn a_unix_connection_is_made_refused_or_finds_nobody(case) {
         let mut bench = case.open();
-        let directory = std::env::temp_dir().join(format!("annulet-{}-{:?}", std::process::id(), std::thread::current().id()));
-        std::fs::create_dir_all(&directory).expect("a directory");
-        let path = directory.join("socket");
-        let address = || Address::Unix(UnixAddress::Path(path.clone()));
-
-        let (_, nobody) = connect(&mut bench, address());
+        let address = Address::Unix(UnixAddress::Path(case.path()));
+        let (_, nobody) = connect(&mut bench, address.clone());
         assert_eq!(bench.next_errno(nobody), libc::ENOENT);
 
-        let (listener, _) = case.listen(&address(), 128);
-        let (socket, made) = connect(&mut bench, address());
+        let (listener, _) = case.listen(&address, 128);
+        let (socket, made) = connect(&mut bench, address.clone());
         assert!(matches!(bench.all(made)[..], [Outcome::Connected]));
         let (peer, _) = listener.accept();
         bench.send_all(socket, b"hello");
@@ -76,9 +65,8 @@ on_each_kernel! {
         assert_eq!(read_to_end(peer), b"hello");
 
         drop(listener);
-        let (_, refused) = connect(&mut bench, address());
+        let (_, refused) = connect(&mut bench, address);
         assert_eq!(bench.next_errno(refused), libc::ECONNREFUSED);
-        std::fs::remove_dir_all(&directory).expect("cleared away");
     }
 
     fn an_address_the_kernel_cannot_take_fails_the_connect(case) {
@@ -86,7 +74,8 @@ on_each_kernel! {
         let address = Address::Unix(UnixAddress::Path("x".repeat(200).into()));
         let (_, key) = connect(&mut bench, address);
         assert!(matches!(bench.all(key)[..], [Outcome::Failed(_)]));
-        let (_, key) = connect(&mut bench, Address::Unix(unused_name("nobody")));
+        let [_, unused_name] = case.unix_names();
+        let (_, key) = connect(&mut bench, unused_name);
         assert_eq!(bench.next_errno(key), libc::ECONNREFUSED);
     }
 

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,15 @@ pub(crate) trait Environment {
 
     /// A listener that is not the driver's, and the address it really has.
     fn listen(&self, address: &Address, backlog: u32) -> (Box<dyn Listener>, Address);
+
+    /// A path where nothing is.
+    fn path(&self) -> PathBuf;
+
+    /// Whether something is at a path.
+    fn exists(&self, path: &Path) -> bool;
+
+    /// Lets time pass while no driver turns.
+    fn pass(&self, time: Duration);
 
     /// Sends the process a signal; what watches it has noted it when this returns.
     fn raise(&self, signal: i32);

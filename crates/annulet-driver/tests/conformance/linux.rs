@@ -1,12 +1,15 @@
 //! The kernel this runs on. Whoever talks to a driver from outside is a blocking socket.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +28,8 @@ const ALONE: &str = "ANNULET_CONFORMANCE_ALONE";
 /// The process of the tests, with drivers of one kind.
 pub(crate) struct Linux {
     choice: DriverChoice,
+    /// What is to be cleared away.
+    directories: RefCell<Vec<PathBuf>>,
 }
 
 impl Linux {
@@ -32,7 +37,7 @@ impl Linux {
     /// When the kernel has no such driver.
     pub(crate) fn new(choice: DriverChoice) -> Result<Self, OpenError> {
         select(choice, &DriverOptions::default())?;
-        Ok(Self { choice })
+        Ok(Self { choice, directories: RefCell::default() })
     }
 }
 
@@ -61,6 +66,27 @@ impl Environment for Linux {
         listener.set_read_timeout(Some(PATIENCE)).expect("timeout");
         let bound = from_kernel(&listener.local_addr().expect("address"));
         (Box::new(listener), bound)
+    }
+
+    fn path(&self) -> PathBuf {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory =
+            std::env::temp_dir().join(format!("annulet-conformance-{}-{number}", std::process::id()));
+        // Of a process of the same number that was killed.
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir(&directory).expect("a directory");
+        let path = directory.join("socket");
+        self.directories.borrow_mut().push(directory);
+        path
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn pass(&self, time: Duration) {
+        thread::sleep(time);
     }
 
     fn raise(&self, signal: i32) {
@@ -129,6 +155,15 @@ fn lower_descriptor_limit(left: usize) {
     let limit = libc::rlimit { rlim_cur: number as libc::rlim_t, rlim_max: hard as libc::rlim_t };
     // SAFETY: `limit` is a local that outlives the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+}
+
+impl Drop for Linux {
+    fn drop(&mut self) {
+        for directory in self.directories.take() {
+            // A panic is on its way, or what is left does no harm.
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
 }
 
 impl Peer for socket2::Socket {

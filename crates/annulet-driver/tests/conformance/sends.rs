@@ -40,6 +40,7 @@ fn send_everything(bench: &mut Bench, mut streams: Vec<Outgoing>, piece_max: usi
     let mut numbers = Numbers(1);
     let (mut offers, mut short) = (0, 0);
     while !streams.is_empty() {
+        let sent_before: usize = streams.iter().map(|stream| stream.sent).sum();
         let sends: Vec<_> = streams
             .iter()
             .map(|stream| {
@@ -58,6 +59,9 @@ fn send_everything(bench: &mut Bench, mut streams: Vec<Outgoing>, piece_max: usi
             assert!(taken <= length);
             short += usize::from(taken < length);
             stream.sent += taken;
+        }
+        if streams.iter().map(|stream| stream.sent).sum::<usize>() == sent_before {
+            bench.pause();
         }
         for stream in streams.extract_if(.., |stream| stream.sent == stream.bytes.len()) {
             bench.driver.sockets().shutdown(stream.socket, Shutdown::Write).expect("shutdown");

@@ -96,10 +96,7 @@ on_each_kernel! {
 
     fn unix_listeners_have_paths_or_abstract_names(case) {
         let mut bench = case.open();
-        let unique = format!("annulet-listen-{}-{:?}", std::process::id(), std::thread::current().id());
-        let path = std::env::temp_dir().join(&unique);
-        for name in [UnixAddress::Path(path.clone()), UnixAddress::Abstract(unique.into_bytes())] {
-            let address = Address::Unix(name);
+        for address in case.unix_names() {
             let spec = ListenSpec { address: address.clone(), ..local_spec() };
             let (listener, bound) = bench.driver.sockets().listen(&spec).expect("listen");
             assert_eq!(bound, address);
@@ -112,8 +109,9 @@ on_each_kernel! {
             assert_eq!(bench.driver.sockets().local_address(accepted).expect("local"), address);
             let peer = bench.driver.sockets().peer_address(accepted).expect("peer");
             assert_eq!(peer, Address::Unix(UnixAddress::Unnamed));
+            drop(case.connect(address.clone()));
+            assert!(address.as_path().is_none_or(|path| case.exists(path)));
         }
-        std::fs::remove_file(&path).expect("cleared away");
     }
 
     fn a_duplicate_is_the_same_connection(case) {

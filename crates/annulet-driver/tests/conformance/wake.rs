@@ -1,7 +1,6 @@
 //! Sleeping, waking, peeking, signals.
 
 use std::io::Write;
-use std::thread;
 use std::time::Duration;
 
 use annulet_driver::{Op, Outcome, Wait};
@@ -79,10 +78,7 @@ on_each_kernel! {
         bench.assert_quiet(receive);
         assert!(!bench.driver.peek());
         peer.write_all(b"x").expect("write");
-        let deadline = bench.driver.clock() + PATIENCE;
-        while !bench.driver.peek() {
-            assert!(bench.driver.clock() < deadline);
-        }
+        bench.until(|driver| driver.peek().then_some(()));
         assert!(bench.driver.peek(), "looking takes nothing away");
         bench.turn(Wait::Poll);
         assert_eq!(bench.next_bytes(receive, 1), b"x");
@@ -92,7 +88,7 @@ on_each_kernel! {
         let mut bench = case.open();
         let (now, wall) = (bench.driver.clock(), bench.driver.wall_clock());
         assert!(bench.driver.now() <= now);
-        thread::sleep(Duration::from_millis(2));
+        case.pass(Duration::from_millis(2));
         bench.turn(Wait::Poll);
         assert!(bench.driver.now() - now >= Duration::from_millis(2));
         assert!(bench.driver.wall_clock() > wall);
