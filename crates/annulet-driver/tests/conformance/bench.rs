@@ -19,6 +19,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// What a test gives a fault to show itself.
 pub(crate) const QUIET: Duration = Duration::from_millis(30);
 
+/// What behaviours common to all streams are shown on.
+pub(crate) const DOMAINS: [Domain; 2] = [Domain::V4, Domain::Unix];
+
 /// What passes between two looks at something nobody tells of.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -159,6 +162,11 @@ impl Bench {
         }
     }
 
+    /// Sends a byte after the other until the connection says why it takes no more.
+    pub(crate) fn errno_of_sending(&mut self, socket: Socket) -> Option<i32> {
+        self.until(|driver| driver.try_send(socket, b"x").err()).raw_os_error()
+    }
+
     /// What a direct receive says when there is something to say.
     pub(crate) fn try_receive(&mut self, socket: Socket) -> io::Result<Option<Chunk>> {
         self.until(|driver| unless_it_would_block(driver.try_receive(socket)))
@@ -172,13 +180,17 @@ impl Bench {
 
     /// A TCP connection: the driver's end and its peer.
     pub(crate) fn tcp_pair(&mut self) -> (Socket, Box<dyn Peer>) {
-        self.environment.pair(&mut *self.driver, Domain::V4)
+        self.pair(Domain::V4)
     }
 
     /// The same with Unix sockets. Their buffers make room only when the peer reads; those of TCP also when a delayed
     /// acknowledgement or a larger window comes, a while after a send was refused.
     pub(crate) fn unix_pair(&mut self) -> (Socket, Box<dyn Peer>) {
-        self.environment.pair(&mut *self.driver, Domain::Unix)
+        self.pair(Domain::Unix)
+    }
+
+    pub(crate) fn pair(&mut self, domain: Domain) -> (Socket, Box<dyn Peer>) {
+        self.environment.pair(&mut *self.driver, domain)
     }
 
     pub(crate) fn send_all(&mut self, socket: Socket, bytes: &[u8]) {

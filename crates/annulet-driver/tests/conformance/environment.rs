@@ -66,6 +66,9 @@ pub(crate) trait Peer: Read + Write {
     /// Ends sending, receiving or both.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 
+    /// Waits until all that was written has reached the driver's machine.
+    fn await_delivery(&self);
+
     /// Closes with a reset.
     fn reset(self: Box<Self>);
 

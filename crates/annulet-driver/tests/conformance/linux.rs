@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use annulet_driver::{
     Address, Domain, Driver, DriverChoice, DriverOptions, OpenError, Socket, UnixAddress, limits, select,
@@ -171,6 +171,17 @@ impl Peer for socket2::Socket {
         self.shutdown(how)
     }
 
+    fn await_delivery(&self) {
+        // What is written to a Unix socket is delivered.
+        if !self.local_addr().expect("address").is_unix() {
+            let start = Instant::now();
+            while unacknowledged(self) > 0 {
+                assert!(start.elapsed() < PATIENCE, "nobody acknowledges");
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
     fn reset(self: Box<Self>) {
         self.set_linger(Some(Duration::ZERO)).expect("linger");
     }
@@ -222,6 +233,14 @@ fn listen(address: &Address, backlog: u32) -> socket2::Socket {
     listener.bind(&to_kernel(address)).expect("bind");
     listener.listen(backlog as i32).expect("listen");
     listener
+}
+
+/// Bytes of a TCP connection that have been written and not been acknowledged (tcp(7), SIOCOUTQ).
+fn unacknowledged(socket: &socket2::Socket) -> i32 {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: `bytes` is a local that outlives the call.
+    assert_eq!(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) }, 0);
+    bytes
 }
 
 fn tcp_pair(address: std::net::SocketAddr) -> (socket2::Socket, socket2::Socket) {
