@@ -2,22 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 
-use annulet_driver::{Outcome, Socket, SocketOption};
+use annulet_driver::{Outcome, SocketOption};
 
-use crate::bench::Bench;
 use crate::case::on_each_kernel;
-
-/// Takes what waits in a listener's queue.
-fn drain(bench: &mut Bench, listener: Socket) -> Vec<Socket> {
-    let mut sockets = Vec::new();
-    loop {
-        match bench.driver.sockets().try_accept(listener) {
-            Ok(socket) => sockets.push(socket),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return sockets,
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
 
 on_each_kernel! {
     fn more_clients_than_one_turn_takes_are_all_accepted(case) {
@@ -45,7 +32,7 @@ on_each_kernel! {
                 Outcome::Accepted(socket) => Some(socket),
                 _ => None,
             }));
-            sockets.extend(drain(&mut bench, listener));
+            sockets.extend(bench.drain(listener));
             assert_eq!(sockets.len(), clients.len(), "round {round}");
             sockets.into_iter().for_each(|socket| bench.driver.close(socket));
         }
@@ -65,9 +52,9 @@ on_each_kernel! {
     fn an_empty_queue_does_not_block(case) {
         let mut bench = case.open();
         let (listener, address) = bench.listen();
-        assert_eq!(drain(&mut bench, listener).len(), 0);
+        assert_eq!(bench.drain(listener).len(), 0);
         let _client = case.connect(address);
-        assert_eq!(drain(&mut bench, listener).len(), 1);
+        assert_eq!(bench.drain(listener).len(), 1);
     }
 
     fn a_connection_reset_in_the_queue_does_not_end_accepting(case) {
@@ -146,7 +133,7 @@ on_each_kernel! {
             outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Accepted(_))).count()
         };
         let taken = count(&one.cancel(first)) + count(&other.cancel(second));
-        let left = drain(&mut one, listener).len();
+        let left = one.drain(listener).len();
         assert_eq!(taken + left, clients.len());
         assert!(taken > 0);
     }

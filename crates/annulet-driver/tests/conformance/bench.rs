@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use annulet_driver::{
-    Chunk, Completion, Domain, Driver, DriverOptions, Key, ListenSpec, Op, Outcome, Payload, SendBatch,
-    Socket, Token, Wait,
+    Address, Chunk, Completion, Domain, Driver, DriverOptions, Key, ListenSpec, Op, Outcome, Payload,
+    SendBatch, Socket, Token, Wait,
 };
 
 use crate::case::any_port;
@@ -176,6 +176,24 @@ impl Bench {
     pub(crate) fn listen(&mut self) -> (Socket, SocketAddr) {
         let (listener, address) = self.driver.sockets().listen(&local_spec()).expect("listen");
         (listener, address.as_tcp().expect("tcp"))
+    }
+
+    /// Takes what waits in a listener's queue.
+    pub(crate) fn drain(&mut self, listener: Socket) -> Vec<Socket> {
+        let mut sockets = Vec::new();
+        loop {
+            match self.driver.sockets().try_accept(listener) {
+                Ok(socket) => sockets.push(socket),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return sockets,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Starts to connect a fresh socket.
+    pub(crate) fn connect(&mut self, address: Address) -> (Socket, Key) {
+        let socket = self.driver.sockets().open(address.domain()).expect("open");
+        (socket, self.submit(Op::Connect { socket, address }))
     }
 
     /// A TCP connection: the driver's end and its peer.

@@ -4,19 +4,13 @@ use std::io::{Read, Write};
 
 use annulet_driver::{Address, Domain, Op, Outcome, UnixAddress};
 
-use crate::bench::Bench;
 use crate::case::{any_port, on_each_kernel, read_to_end};
-
-fn connect(bench: &mut Bench, address: Address) -> (annulet_driver::Socket, annulet_driver::Key) {
-    let socket = bench.driver.sockets().open(address.domain()).expect("open");
-    (socket, bench.submit(Op::Connect { socket, address }))
-}
 
 on_each_kernel! {
     fn a_tcp_connection_is_made_and_carries_bytes(case) {
         let mut bench = case.open();
         let (listener, address) = case.listener();
-        let (socket, key) = connect(&mut bench, address.clone());
+        let (socket, key) = bench.connect(address.clone());
         assert!(matches!(bench.all(key)[..], [Outcome::Connected]));
         assert_eq!(bench.driver.sockets().peer_address(socket).expect("peer"), address);
         let (peer, from) = listener.accept();
@@ -29,7 +23,7 @@ on_each_kernel! {
     fn a_connected_socket_receives_and_waits_for_room(case) {
         let mut bench = case.open();
         let (listener, address) = case.listener();
-        let (socket, key) = connect(&mut bench, address);
+        let (socket, key) = bench.connect(address);
         assert!(matches!(bench.all(key)[..], [Outcome::Connected]));
         let (mut peer, _) = listener.accept();
         let receive = bench.receive(socket);
@@ -45,7 +39,7 @@ on_each_kernel! {
         let mut bench = case.open();
         let (listener, address) = case.listener();
         drop(listener);
-        let (socket, key) = connect(&mut bench, address);
+        let (socket, key) = bench.connect(address);
         assert_eq!(bench.next_errno(key), libc::ECONNREFUSED);
         bench.driver.close(socket);
     }
@@ -53,11 +47,11 @@ on_each_kernel! {
     fn a_unix_connection_is_made_refused_or_finds_nobody(case) {
         let mut bench = case.open();
         let address = Address::Unix(UnixAddress::Path(case.path()));
-        let (_, nobody) = connect(&mut bench, address.clone());
+        let (_, nobody) = bench.connect(address.clone());
         assert_eq!(bench.next_errno(nobody), libc::ENOENT);
 
         let (listener, _) = case.listen(&address, 128);
-        let (socket, made) = connect(&mut bench, address.clone());
+        let (socket, made) = bench.connect(address.clone());
         assert!(matches!(bench.all(made)[..], [Outcome::Connected]));
         let (peer, _) = listener.accept();
         bench.send_all(socket, b"hello");
@@ -65,17 +59,17 @@ on_each_kernel! {
         assert_eq!(read_to_end(peer), b"hello");
 
         drop(listener);
-        let (_, refused) = connect(&mut bench, address);
+        let (_, refused) = bench.connect(address);
         assert_eq!(bench.next_errno(refused), libc::ECONNREFUSED);
     }
 
     fn an_address_the_kernel_cannot_take_fails_the_connect(case) {
         let mut bench = case.open();
         let address = Address::Unix(UnixAddress::Path("x".repeat(200).into()));
-        let (_, key) = connect(&mut bench, address);
+        let (_, key) = bench.connect(address);
         assert!(matches!(bench.all(key)[..], [Outcome::Failed(_)]));
         let [_, unused_name] = case.unix_names();
-        let (_, key) = connect(&mut bench, unused_name);
+        let (_, key) = bench.connect(unused_name);
         assert_eq!(bench.next_errno(key), libc::ECONNREFUSED);
     }
 
@@ -85,7 +79,7 @@ on_each_kernel! {
         let (_listener, address) = case.listen(&any_port(), 0);
         let mut hanging = None;
         for _ in 0..20 {
-            let (socket, key) = connect(&mut bench, address.clone());
+            let (socket, key) = bench.connect(address.clone());
             if bench.is_quiet(key, &mut 0) {
                 hanging = Some((socket, key));
                 break;

@@ -63,6 +63,9 @@ pub(crate) enum Event {
 
 /// The far end of a connection. Dropping it closes it.
 pub(crate) trait Peer: Read + Write {
+    /// Its own address.
+    fn address(&self) -> Address;
+
     /// Ends sending, receiving or both.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 

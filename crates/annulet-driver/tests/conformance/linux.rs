@@ -167,6 +167,10 @@ impl Drop for Linux {
 }
 
 impl Peer for socket2::Socket {
+    fn address(&self) -> Address {
+        from_kernel(&self.local_addr().expect("address"))
+    }
+
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.shutdown(how)
     }

@@ -11,6 +11,7 @@ mod environment;
 mod lifecycle;
 mod linux;
 mod pool;
+mod queue;
 mod reset;
 mod sends;
 mod sockets;
