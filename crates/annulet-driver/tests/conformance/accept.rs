@@ -105,6 +105,23 @@ on_each_kernel! {
         });
     }
 
+    fn the_last_descriptor_is_given_out_before_the_accept_fails(case) {
+        case.alone(|| {
+            let mut bench = case.open();
+            let (listener, address) = bench.listen();
+            let _clients = [case.connect(address), case.connect(address)];
+            case.limit_descriptors(Some(1));
+            let accept = bench.accept(listener);
+            let last = bench.next_socket(accept);
+            assert_eq!(bench.next_errno(accept), libc::EMFILE);
+
+            // The number of a closed one is given out again, limit or no limit.
+            bench.driver.close(last);
+            let accept = bench.accept(listener);
+            bench.next_socket(accept);
+        });
+    }
+
     fn accepted_sockets_inherit_no_delay_and_are_not_passed_on_to_programs(case) {
         let mut bench = case.open();
         let (listener, address) = bench.listen();

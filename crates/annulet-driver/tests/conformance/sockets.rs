@@ -1,6 +1,6 @@
 //! Addresses and options.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -111,6 +111,71 @@ on_each_kernel! {
             assert_eq!(peer, Address::Unix(UnixAddress::Unnamed));
             drop(case.connect(address.clone()));
             assert!(address.as_path().is_none_or(|path| case.exists(path)));
+        }
+    }
+
+    fn a_stale_file_is_replaced_and_removed_with_its_listener(case) {
+        let mut bench = case.open();
+        let path = case.path();
+        let spec = ListenSpec { address: Address::Unix(UnixAddress::Path(path.clone())), ..local_spec() };
+        drop(case.listen(&spec.address, 1));
+        assert!(case.exists(&path), "nobody removed it");
+        let (listener, _) = bench.driver.sockets().listen(&spec).expect("nobody listens there");
+        let _client = case.connect(spec.address);
+        assert_eq!(bench.drain(listener).len(), 1);
+        bench.driver.close(listener);
+        assert!(!case.exists(&path));
+    }
+
+    fn the_file_of_somebody_who_listens_is_left_alone(case) {
+        let mut bench = case.open();
+        let spec = ListenSpec { address: Address::Unix(UnixAddress::Path(case.path())), ..local_spec() };
+        // Whoever looks whether somebody listens takes a place in the queue. When it is full, that shows it as well.
+        let (listener, _) = case.listen(&spec.address, 0);
+        for _ in 0..2 {
+            let error = bench.driver.sockets().listen(&spec).expect_err("somebody listens");
+            assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        }
+        listener.accept();
+        let _client = case.connect(spec.address);
+        listener.accept();
+    }
+
+    fn without_a_descriptor_nothing_is_opened_and_what_is_open_works(case) {
+        case.alone(|| {
+            let mut bench = case.open();
+            let (socket, mut peer) = bench.tcp_pair();
+            let spare = bench.driver.sockets().open(Domain::V4).expect("open");
+            case.limit_descriptors(Some(0));
+            let sockets = bench.driver.sockets();
+            for domain in [Domain::V4, Domain::V6, Domain::Unix] {
+                assert_eq!(sockets.open(domain).expect_err("none left").raw_os_error(), Some(libc::EMFILE));
+            }
+            assert_eq!(sockets.listen(&local_spec()).expect_err("none left").raw_os_error(), Some(libc::EMFILE));
+            assert_eq!(sockets.duplicate(socket).expect_err("none left").raw_os_error(), Some(libc::EMFILE));
+
+            let receive = bench.receive(socket);
+            peer.write_all(b"x").expect("write");
+            assert_eq!(bench.next_bytes(receive, 1), b"x");
+            bench.driver.close(spare);
+            let sockets = bench.driver.sockets();
+            sockets.open(Domain::V4).expect("the number of the spare one");
+            assert_eq!(sockets.open(Domain::V4).expect_err("none left").raw_os_error(), Some(libc::EMFILE));
+            case.limit_descriptors(None);
+            sockets.open(Domain::V4).expect("no limit");
+        });
+    }
+
+    fn no_socket_is_passed_on_to_programs(case) {
+        let mut bench = case.open();
+        let (accepted, _peer) = bench.tcp_pair();
+        let sockets = bench.driver.sockets();
+        let opened = sockets.open(Domain::V4).expect("open");
+        let (listener, _) = sockets.listen(&local_spec()).expect("listen");
+        let copy = sockets.duplicate(accepted).expect("duplicate");
+        let copy = sockets.adopt(copy);
+        for socket in [accepted, opened, listener, copy] {
+            assert!(case.is_closed_on_exec(socket), "{socket:?}");
         }
     }
 
