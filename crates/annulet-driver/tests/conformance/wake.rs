@@ -56,6 +56,16 @@ on_each_kernel! {
         }
     }
 
+    fn waking_a_driver_that_is_gone_wakes_no_other(case) {
+        let unparker = case.open().driver.unparker();
+        let mut successor = case.open();
+        let waker = case.later(QUIET / 2, Event::Unpark(unparker));
+        successor.idle();
+        waker.join();
+        successor.idle();
+        assert_eq!(successor.driver.counters().unparks.get(), 0);
+    }
+
     fn wake_ups_are_not_remembered_for_ever(case) {
         let mut bench = case.open();
         for _ in 0..50 {
@@ -111,6 +121,19 @@ on_each_kernel! {
         let sender = case.later(QUIET, Event::Signal(libc::SIGUSR2));
         assert!(matches!(bench.next(key).outcome, Outcome::Signal(libc::SIGUSR2)));
         sender.join();
+    }
+
+    fn a_signal_reaches_every_driver_that_asked_for_it(case) {
+        let mut benches = [case.open(), case.open()];
+        let keys = benches.each_mut().map(|bench| {
+            let key = bench.submit(Op::Signal { signals: vec![libc::SIGWINCH] });
+            bench.turn(Wait::Poll);
+            key
+        });
+        case.raise(libc::SIGWINCH);
+        for (bench, key) in benches.iter_mut().zip(keys) {
+            assert!(matches!(bench.next(key).outcome, Outcome::Signal(libc::SIGWINCH)));
+        }
     }
 
     fn a_signal_caught_before_the_cancellation_is_told(case) {
