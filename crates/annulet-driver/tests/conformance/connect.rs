@@ -1,9 +1,11 @@
 //! Connecting.
 
 use std::io::{Read, Write};
+use std::net::Ipv6Addr;
 
-use annulet_driver::{Address, Domain, Op, Outcome, UnixAddress};
+use annulet_driver::{Address, Domain, ListenSpec, Op, Outcome, UnixAddress};
 
+use crate::bench::local_spec;
 use crate::case::{any_port, on_each_kernel, read_to_end};
 
 on_each_kernel! {
@@ -18,6 +20,22 @@ on_each_kernel! {
         bench.send_all(socket, b"hello");
         bench.driver.close(socket);
         assert_eq!(read_to_end(peer), b"hello");
+    }
+
+    fn an_ipv6_connection_is_made_and_carries_bytes(case) {
+        let mut bench = case.open();
+        let spec = ListenSpec { address: Address::Tcp((Ipv6Addr::LOCALHOST, 0).into()), ..local_spec() };
+        let Ok((listener, address)) = bench.driver.sockets().listen(&spec) else {
+            return eprintln!("skipped: no IPv6 here");
+        };
+        let (socket, key) = bench.connect(address.clone());
+        assert!(matches!(bench.all(key)[..], [Outcome::Connected]));
+        assert_eq!(bench.driver.sockets().peer_address(socket).expect("peer"), address);
+        let accept = bench.accept(listener);
+        let accepted = bench.next_socket(accept);
+        bench.send_all(socket, b"hello");
+        let receive = bench.receive(accepted);
+        assert_eq!(bench.next_bytes(receive, 5), b"hello");
     }
 
     fn a_connected_socket_receives_and_waits_for_room(case) {
