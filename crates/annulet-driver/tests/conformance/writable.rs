@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use annulet_driver::{Op, Outcome};
+use annulet_driver::{Op, Outcome, SocketOption};
 
-use crate::case::on_each_kernel;
+use crate::bench::DOMAINS;
+use crate::case::{on_each_kernel, read_to_end};
 
 /// Reads `length` bytes and forgets them.
 fn swallow(peer: &mut impl Read, length: usize) {
@@ -39,6 +40,19 @@ on_each_kernel! {
             }
             swallow(&mut peer, length);
             assert!(matches!(bench.all(writable)[..], [Outcome::Writable]));
+        }
+    }
+
+    fn a_small_send_buffer_takes_less_and_loses_none_of_it(case) {
+        for domain in DOMAINS {
+            let mut bench = case.open();
+            let (wide, _wide_peer) = bench.pair(domain);
+            let (narrow, mut peer) = bench.pair(domain);
+            bench.driver.sockets().set_option(narrow, SocketOption::SendBuffer(1)).expect("send buffer");
+            let taken = bench.fill(narrow);
+            assert!(taken < bench.fill(wide));
+            bench.driver.close(narrow);
+            assert_eq!(read_to_end(&mut peer).len(), taken);
         }
     }
 
