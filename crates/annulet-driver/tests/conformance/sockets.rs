@@ -1,6 +1,6 @@
 //! Addresses and options.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -189,6 +189,34 @@ on_each_kernel! {
         bench.send_all(copy, b"still open");
         bench.driver.close(copy);
         assert_eq!(read_to_end(peer), b"still open");
+    }
+
+    fn a_descriptor_on_its_way_keeps_the_socket_open_until_somebody_drops_it(case) {
+        let (mut one, mut other) = (case.open(), case.open());
+        let (socket, mut peer) = one.tcp_pair();
+        let on_its_way = one.driver.sockets().duplicate(socket).expect("duplicate");
+        one.driver.close(socket);
+        let socket = other.driver.sockets().adopt(on_its_way);
+        other.send_all(socket, b"arrived");
+        peer.read_exact(&mut [0; 7]).expect("read");
+
+        let on_its_way = other.driver.sockets().duplicate(socket).expect("duplicate");
+        other.driver.close(socket);
+        drop(on_its_way);
+        assert_eq!(read_to_end(peer), b"");
+    }
+
+    fn the_limit_on_descriptors_is_the_one_in_force(case) {
+        case.alone(|| {
+            let mut bench = case.open();
+            let opened = bench.driver.sockets().open(Domain::V4).expect("open");
+            let before = bench.driver.sockets().descriptors_max();
+            case.limit_descriptors(Some(1));
+            let limit = bench.driver.sockets().descriptors_max();
+            assert!(limit > opened.as_raw() as u64 && limit < before, "{limit} of {before}");
+            case.limit_descriptors(None);
+            assert!(bench.driver.sockets().descriptors_max() >= before);
+        });
     }
 
     fn a_socket_without_a_peer_says_so(case) {
