@@ -30,9 +30,9 @@
 //! runtime of such, and [`Outside`] what else it needs.
 #![deny(unsafe_code, missing_docs)]
 
-/// The atomics of what the model of `tests/doorbell.rs` includes.
+/// The atomics of what the models of `tests/doorbell.rs` and `tests/task.rs` include.
 mod atomic {
-    pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 }
 mod audit;
 mod blocking;

@@ -12,6 +12,7 @@ pub mod budget;
 pub(crate) mod join;
 #[allow(unsafe_code)]
 pub(crate) mod raw;
+mod shared;
 
 use join::LocalResult;
 pub use join::{JoinError, JoinHandle};

@@ -16,7 +16,7 @@
 //!
 //! # Invariants
 //!
-//! - **T1** Everything in a task but `vtable`, `home`, `references` and `is_remote` is touched on the home's thread only:
+//! - **T1** Everything in a task but `vtable`, `home` and `shared` is touched on the home's thread only:
 //!   where the home runs ([`context::is_running`]), with a `&Core` of the home at hand, or by the owner of a [`Ready`]. None
 //!   of these can leave the thread. What frees a task, on any thread, finds nothing left in it but `home`.
 //! - **T2** The future and `core` are there until `Done` is set; `finish`, which sets it, drops both, once. In between, a
@@ -35,24 +35,19 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use crate::contain::contain;
 use crate::context;
 use crate::inbox::Inbox;
 use crate::reactor::Core;
-
-/// More references than this are a leak in a loop; the process ends before their number can overflow.
-const REFERENCES_MAX: u32 = i32::MAX as u32;
+use crate::task::shared::Shared;
 
 struct Header {
     vtable: &'static VTable,
     home: Arc<Inbox>,
     core: UnsafeCell<ManuallyDrop<Rc<Core>>>,
-    references: AtomicU32,
-    /// The task stands in the home's inbox.
-    is_remote: AtomicBool,
+    shared: Shared,
     state: Cell<State>,
     /// The one behind it in the ready list.
     next_ready: Cell<Option<Pointer>>,
@@ -151,9 +146,7 @@ fn spawn_task<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F) -> O
             vtable: &Task::<F>::VTABLE,
             home: core.inbox().clone(),
             core: UnsafeCell::new(ManuallyDrop::new(core.clone())),
-            // The home's.
-            references: AtomicU32::new(1),
-            is_remote: AtomicBool::new(false),
+            shared: Shared::new(),
             state: Cell::new(State::Queued),
             next_ready: Cell::new(None),
             previous: Cell::new(None),
@@ -220,7 +213,7 @@ impl Pointer {
     unsafe fn wake_from_elsewhere(self) {
         // SAFETY: the caller's promise.
         let header = unsafe { self.header() };
-        if !header.is_remote.swap(true, Ordering::AcqRel) {
+        if header.shared.depart() {
             // SAFETY: likewise.
             header.home.push_task(unsafe { self.share() });
         }
@@ -230,9 +223,7 @@ impl Pointer {
     /// The task is there.
     unsafe fn share(self) -> TaskRef {
         // SAFETY: the caller's promise.
-        if unsafe { self.header() }.references.fetch_add(1, Ordering::Relaxed) > REFERENCES_MAX {
-            std::process::abort();
-        }
+        unsafe { self.header() }.shared.share();
         TaskRef(self)
     }
 }
@@ -313,8 +304,7 @@ impl TaskRef {
         // SAFETY: T3.
         let header = unsafe { self.0.header() };
         assert!(Arc::ptr_eq(&header.home, core.inbox()), "a task arrives at its home");
-        // Read and written in one, so that all who found the task in the inbox have happened before its poll.
-        header.is_remote.swap(false, Ordering::AcqRel);
+        header.shared.arrive();
         // SAFETY: T3; `core` is the home's.
         unsafe { self.0.wake_at_home() };
     }
@@ -330,9 +320,7 @@ impl Drop for TaskRef {
     fn drop(&mut self) {
         // SAFETY: T3.
         let header = unsafe { self.0.header() };
-        if header.references.fetch_sub(1, Ordering::Release) == 1 {
-            // A load rather than a fence, which the thread sanitizer does not understand.
-            header.references.load(Ordering::Acquire);
+        if header.shared.release() {
             // SAFETY: this was the last one; the home gave its own up only when the task was done (T3).
             unsafe { (header.vtable.free)(self.0.0) };
         }
