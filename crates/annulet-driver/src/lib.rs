@@ -44,6 +44,7 @@ mod probe;
 pub mod scripted;
 mod send_queue;
 mod signals;
+pub mod sim;
 mod slots;
 mod socket;
 mod sys;
