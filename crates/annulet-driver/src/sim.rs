@@ -33,6 +33,8 @@ mod log;
 mod random;
 mod stream;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod unix;
 mod window;
 mod world;
