@@ -131,6 +131,11 @@ pub trait Driver {
     /// Number of operations whose last completion has not been delivered.
     fn in_flight(&self) -> usize;
 
+    /// Notes what must not be, as far as the driver and its kernel can tell: for simulations, between two turns.
+    fn audit(&self, violations: &mut Vec<String>) {
+        let _ = violations;
+    }
+
     /// Cancels everything still in flight and reaps it, within `patience`; returns how many operations could not be
     /// reaped. Memory those may still touch is leaked rather than freed. Sockets in discarded completions are
     /// closed.

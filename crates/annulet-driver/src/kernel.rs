@@ -46,7 +46,7 @@ pub(crate) trait Kernel: Clone + 'static {
 
     /// # Errors
     /// Descriptor exhaustion.
-    fn wake(&self) -> io::Result<Self::Wake>;
+    fn wake(&self) -> io::Result<Arc<Self::Wake>>;
 
     /// # Errors
     /// Descriptor exhaustion.
@@ -143,6 +143,28 @@ pub(crate) trait Queues {
 
     /// True when completions that did not fit wait in the kernel.
     fn has_overflowed(&mut self) -> bool;
+
+    /// What the kernel holds, from one that says so.
+    fn holdings(&self) -> Option<Holdings> {
+        None
+    }
+
+    /// True while the sleep lasts that the latest [`enter`](Self::enter) was allowed, on a kernel that does not keep its
+    /// caller.
+    fn is_asleep(&self) -> bool {
+        false
+    }
+}
+
+/// What a kernel holds for a ring.
+#[derive(Debug, Default)]
+pub(crate) struct Holdings {
+    /// User data of the operations that have not ended.
+    pub(crate) operations: Vec<u64>,
+    /// User data of those that have ended, or have not begun, and of which the driver has yet to hear.
+    pub(crate) under_way: Vec<u64>,
+    /// Buffers to be filled, or filled and not told of yet.
+    pub(crate) buffers: Vec<u16>,
 }
 
 /// Watching for room to send, as [`Watch`] does it.
@@ -218,8 +240,8 @@ impl Kernel for Linux {
         Ring::new(rung, submissions, completions, has_absolute_timeout)
     }
 
-    fn wake(&self) -> io::Result<WakeFd> {
-        WakeFd::new()
+    fn wake(&self) -> io::Result<Arc<WakeFd>> {
+        WakeFd::new().map(Arc::new)
     }
 
     fn watch(&self) -> io::Result<Watch> {

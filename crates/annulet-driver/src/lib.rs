@@ -45,6 +45,7 @@ pub mod scripted;
 mod send_queue;
 mod signals;
 pub mod sim;
+mod simulated;
 mod slots;
 mod socket;
 mod sys;

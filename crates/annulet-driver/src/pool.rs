@@ -301,6 +301,47 @@ impl BufferPool {
         Some(self.deliver(id, length))
     }
 
+    /// Checks that each buffer is in one state and counted there, and that those with the kernel are the ones it says it
+    /// has.
+    pub(crate) fn audit(&self, in_kernel: &[BufferId], violations: &mut Vec<String>) {
+        let shared = &*self.0;
+        let total = shared.total.get();
+        let count = |state: fn(State) -> bool| {
+            shared.states[..total as usize].iter().filter(|each| state(each.get())).count() as u32
+        };
+        let (free, leased) = (count(State::is_free), count(|state| state == State::LEASED));
+        let with_kernel = count(|state| state == State::WITH_KERNEL);
+        if (with_kernel, leased) != (shared.with_kernel.get(), shared.leased.get())
+            || free + leased + with_kernel != total
+        {
+            violations.push(format!(
+                "of {total} buffers {free} are free, {leased} leased and {with_kernel} with the kernel, but counted are {:?}",
+                self.usage()
+            ));
+        }
+        let mut listed = 0;
+        let mut next = shared.free.get();
+        while next != State::LAST && listed <= total {
+            listed += 1;
+            next = shared.states[next.0 as usize].get();
+            if !next.is_free() {
+                violations.push(format!("the list of free buffers leads to one that is {next:?}"));
+                return;
+            }
+        }
+        if listed != free {
+            violations.push(format!("{free} buffers are free, and {listed} are listed"));
+        }
+        let mut in_kernel = in_kernel.to_vec();
+        in_kernel.sort_unstable();
+        let states = (0..).zip(&shared.states[..total as usize]);
+        let with_kernel = states.filter(|(_, state)| state.get() == State::WITH_KERNEL).map(|(id, _)| id);
+        if !in_kernel.iter().copied().eq(with_kernel) {
+            violations
+                .push(format!("the kernel has the buffers {in_kernel:?}, and the pool counts on others"));
+        }
+    }
+
     /// Gives back a buffer that came back from the kernel without bytes.
     pub(crate) fn put_back(&self, id: BufferId) {
         self.0.release(id, State::WITH_KERNEL);

@@ -50,6 +50,8 @@ pub use log::{LogEntry, LogKind};
 pub use random::{Chance, Purpose};
 pub use world::{Happened, World};
 
+pub use crate::simulated::{OUTSIDE, RingTraits, SeatId, Simulation};
+
 fn errno(number: i32) -> io::Error {
     io::Error::from_raw_os_error(number)
 }

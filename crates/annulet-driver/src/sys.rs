@@ -24,7 +24,7 @@ mod sockets;
 mod stream;
 mod wake;
 
-pub(crate) use address::to_sockaddr;
+pub(crate) use address::{from_sockaddr, read_sockaddr, to_sockaddr};
 pub(crate) use clock::{entropy, monotonic_now, wall_clock};
 pub(crate) use release::kernel_release;
 pub(crate) use sockets::KernelSockets;

@@ -551,6 +551,11 @@ impl Reactor {
         {
             self.audit_sleep(deadline, audit);
         }
+        let mut violations = Vec::new();
+        core.driver.borrow().audit(&mut violations);
+        for violation in violations {
+            audit.violation(violation);
+        }
         let sources = core.sources.borrow().all();
         audit.sources += sources.len();
         audit.tasks += core.tasks.borrow().len();

@@ -168,7 +168,8 @@ impl Fault {
     /// notice: a packet's loss meets what sent the packet, a reset what reports it.
     pub const fn meets(self) -> &'static [Operation] {
         use Operation::*;
-        const RING: &[Operation] = &[Accept, Connect, QueuedSend, Receive, ReceiveOnce, Writable, Wake];
+        const HELD: &[Operation] = &[Accept, Connect, Receive, ReceiveOnce, Writable, Wake];
+        const COMPLETING: &[Operation] = &[Accept, Connect, QueuedSend, Receive, ReceiveOnce, Writable, Wake];
         const PACKETS: &[Operation] =
             &[Connect, TrySend, TrySendVectored, QueuedSend, Receive, Shutdown, Close];
         const STREAM: &[Operation] =
@@ -189,13 +190,15 @@ impl Fault {
             Self::Loss => &[Connect, TrySend, TrySendVectored, QueuedSend, Shutdown, Close],
             Self::SlowPeer | Self::NarrowLink => &[Connect],
             Self::ClockJump => &[Clock],
-            Self::LateCompletion | Self::ReorderedCompletions | Self::CompletionOverflow => RING,
+            Self::LateCompletion | Self::ReorderedCompletions => HELD,
+            Self::CompletionOverflow => COMPLETING,
             Self::SubmissionFull | Self::Interrupted | Self::Busy | Self::SpuriousWakeUp => &[Enter],
             Self::MultishotEnded => &[Accept, Receive, Wake, Writable],
-            Self::StaleCompletion => RING,
+            // The ring's own polls keep their slots.
+            Self::StaleCompletion => &[Accept, Connect, Receive, ReceiveOnce],
             Self::BuffersExhausted => &[Receive, ReceiveOnce],
             Self::CancelBefore | Self::CancelDuring | Self::CancelAfter => {
-                &[Accept, Connect, Receive, ReceiveOnce, Writable]
+                &[Accept, Connect, Receive, ReceiveOnce]
             }
             Self::GenerationWrap => &[Enter],
             Self::HandlerPanic => &[Handler],

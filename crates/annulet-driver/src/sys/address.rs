@@ -52,6 +52,28 @@ pub(crate) fn from_sockaddr(address: &SockAddr) -> io::Result<Address> {
     }))
 }
 
+/// [`from_sockaddr`] of what an entry for the kernel points to.
+///
+/// # Errors
+/// As for [`from_sockaddr`]; `InvalidInput` for a length that no address has.
+///
+/// # Safety
+/// `length` bytes at `address` are readable, and initialised.
+pub(crate) unsafe fn read_sockaddr(address: *const u8, length: u32) -> io::Result<Address> {
+    // SAFETY: the caller's promise; storage is plain bytes, and larger than any address.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, size| {
+            if length as usize > size_of_val(&*storage) {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            storage.cast::<u8>().copy_from_nonoverlapping(address, length as usize);
+            *size = length;
+            Ok(())
+        })
+    }?;
+    from_sockaddr(&address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,7 +33,7 @@
 //! Those of the parts are with the parts: R in [`ring`], B in [`buffer_ring`].
 
 mod buffer_ring;
-mod entry;
+pub(crate) mod entry;
 mod ladder;
 mod memory;
 mod operations;
@@ -51,7 +51,6 @@ pub use ladder::Rung;
 pub(crate) use ring::Ring;
 pub(crate) use select::{Setup, climb, examine};
 pub use traits::Feature;
-#[cfg(test)]
 pub(crate) use traits::Traits;
 pub(crate) use watch::Watch;
 
@@ -125,7 +124,7 @@ impl<K: Kernel> UringDriver<K> {
         let pool = BufferPool::new(&options.pool, Arc::clone(&counters))?;
         let buffers = BufferRing::register(&ring, pool.buffers_max())?;
         pool.publish_usage();
-        let wake = Arc::new(kernel.wake()?);
+        let wake = kernel.wake()?;
         let operations =
             Operations::new(kernel.clone(), pool, buffers, wake, Arc::clone(&counters), setup.traits);
         let now = kernel.monotonic_now();
@@ -314,6 +313,10 @@ impl<K: Kernel> Driver for UringDriver<K> {
         Ok(())
     }
 
+    fn is_asleep(&self) -> bool {
+        self.ring.is_asleep()
+    }
+
     fn peek(&mut self) -> bool {
         self.operations.has_work() || self.ring.wants_entering() || self.ring.has_completions()
     }
@@ -381,6 +384,12 @@ impl<K: Kernel> Driver for UringDriver<K> {
 
     fn in_flight(&self) -> usize {
         self.operations.in_flight()
+    }
+
+    fn audit(&self, violations: &mut Vec<String>) {
+        if let Some(holdings) = self.ring.holdings() {
+            self.operations.audit(&holdings, violations);
+        }
     }
 
     fn quiesce(&mut self, patience: Duration) -> usize {

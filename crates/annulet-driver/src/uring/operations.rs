@@ -16,6 +16,7 @@
 //!
 //! Entries for the kernel are staged in order and handed over at the next entry into it; nothing here enters.
 
+mod audit;
 mod completion;
 mod operation;
 
