@@ -88,7 +88,7 @@ impl Inbox {
 
     /// Says that there is something to look at, and wakes the reactor if it sleeps.
     pub(crate) fn ring(&self) {
-        if self.doorbell.ring() {
+        if self.doorbell.ring() && !cfg!(annulet_planted = "lost-wake-up") {
             self.unpark.unpark();
         }
     }

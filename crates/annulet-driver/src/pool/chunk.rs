@@ -194,6 +194,10 @@ impl Drop for Chunk {
             let pool = self.owner.cast::<Shared>();
             // SAFETY: C1; the chunk keeps the pool alive.
             unsafe { pool.as_ref() }.take_back(self.place.id());
+            if cfg!(annulet_planted = "lease-returned-twice") {
+                // SAFETY: none: a bug, planted for the simulator to find.
+                unsafe { pool.as_ref() }.take_back(self.place.id());
+            }
             // SAFETY: C1; the chunk is not used any more.
             unsafe { Rc::decrement_strong_count(pool.as_ptr()) };
         } else {
