@@ -24,8 +24,8 @@
 //! # Unsafe code
 //!
 //! This crate is the only one of the workspace that contains any: `pool` (the mapped buffers), `uring` (memory
-//! shared with the kernel), `sys` (raw calls), `limits` (resource limits), `signals` (handler set-up). Each opens with
-//! its numbered invariants.
+//! shared with the kernel), `simulated` (the same memory, from the other side), `seeded` (chance that others ask for), `sys`
+//! (raw calls), `limits` (resource limits), `signals` (handler set-up). Each opens with its numbered invariants.
 #![deny(missing_docs)]
 
 mod choice;
@@ -42,6 +42,7 @@ mod payload;
 pub mod pool;
 mod probe;
 pub mod scripted;
+mod seeded;
 mod send_queue;
 mod signals;
 pub mod sim;

@@ -50,6 +50,7 @@ pub use log::{LogEntry, LogKind};
 pub use random::{Chance, Purpose};
 pub use world::{Happened, World};
 
+pub use crate::seeded::SeededThread;
 pub use crate::simulated::{OUTSIDE, RingTraits, SeatId, Simulation};
 
 fn errno(number: i32) -> io::Error {

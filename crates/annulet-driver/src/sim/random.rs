@@ -27,6 +27,8 @@ pub enum Purpose {
     Swarm = 9,
     /// Sizes of queues, buffers and limits.
     Sizes = 10,
+    /// What a program asks the system for, past every driver.
+    Program = 11,
 }
 
 /// A stream of chance (xoshiro256++).
