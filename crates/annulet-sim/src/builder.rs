@@ -5,7 +5,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use annulet_driver::DriverOptions;
-use annulet_driver::sim::{Chance, Plan, RingTraits};
+use annulet_driver::sim::{Chance, Plan, RingTraits, SeededThread};
 
 use crate::failure::{Failure, Report};
 use crate::scheduler::Scheduler;
@@ -126,7 +126,10 @@ impl Builder {
         let builder = self.clone();
         let thread = std::thread::Builder::new().name(format!("{THREAD}{}", self.seed));
         let result = thread
-            .spawn(move || catch_unwind(AssertUnwindSafe(|| Scheduler::new(&builder).run(program))))
+            .spawn(move || {
+                let _seeded = SeededThread::new(builder.seed);
+                catch_unwind(AssertUnwindSafe(|| Scheduler::new(&builder).run(program)))
+            })
             .expect("a thread")
             .join();
         match result {
