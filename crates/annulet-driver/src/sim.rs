@@ -31,6 +31,7 @@ mod link;
 mod listener;
 mod log;
 mod random;
+mod story;
 mod stream;
 mod tcp;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use host::{Death, HostId, HostSettings};
 pub use link::LinkSettings;
 pub use log::{LogEntry, LogKind};
 pub use random::{Chance, Purpose};
+pub(crate) use story::error_told;
 pub use world::{Happened, World};
 
 pub use crate::seeded::SeededThread;

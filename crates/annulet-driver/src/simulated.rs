@@ -7,6 +7,7 @@ mod kernel;
 mod operation;
 mod ring;
 mod room;
+mod story;
 mod wake;
 
 use std::any::Any;

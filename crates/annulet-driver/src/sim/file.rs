@@ -111,6 +111,7 @@ impl State {
         let file = OpenFile { host, descriptors: 1, holds: 0, watchers: 0, is_changed: false, kind };
         let file = FileId(self.files.insert(file));
         let descriptor = self.hosts[host.index()].descriptors.open(file);
+        self.names.add_file(file, host, descriptor);
         self.note(LogKind::OPEN, u64::from(host.0), descriptor as u64);
         (descriptor, file)
     }

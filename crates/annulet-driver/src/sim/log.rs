@@ -40,7 +40,7 @@ impl LogKind {
     pub(super) const HEAL: Self = Self { number: 7, name: "link mended" };
     pub(super) const END_FAULTS: Self = Self { number: 8, name: "faults end" };
     pub(super) const SIGNAL: Self = Self { number: 9, name: "signal" };
-    pub(super) const EVENT: Self = Self { number: 10, name: "event from above" };
+    pub(crate) const EVENT: Self = Self { number: 10, name: "event from above" };
     pub(super) const FAULT: Self = Self { number: 11, name: "fault" };
     pub(super) const OPEN: Self = Self { number: 12, name: "open" };
     pub(super) const CLOSE: Self = Self { number: 13, name: "close" };
@@ -69,12 +69,18 @@ pub struct LogEntry {
     pub b: u64,
 }
 
-/// `   12.000345678 send 4 17`.
+impl LogEntry {
+    /// `   12.000345678`, in seconds.
+    pub(crate) fn when(&self) -> String {
+        let nanos = self.at.as_nanos();
+        format!("{:>5}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
+    }
+}
+
+/// `   12.000345678 send 4 17`: the bare numbers. For words see [`World::tell`](super::World::tell).
 impl fmt::Display for LogEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = self.at.as_nanos();
-        let (seconds, rest) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
-        write!(f, "{seconds:>5}.{rest:09} {} {} {}", self.kind.name, self.a, self.b)
+        write!(f, "{} {} {} {}", self.when(), self.kind.name, self.a, self.b)
     }
 }
 

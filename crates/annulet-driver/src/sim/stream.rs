@@ -517,6 +517,12 @@ impl State {
         self.push(id, side);
     }
 
+    pub(super) fn insert_stream(&mut self, stream: Stream) -> StreamId {
+        let id = StreamId(self.streams.insert(stream));
+        self.names.add_stream(id, &self.streams.get(id.0).expect("just inserted").ends);
+        id
+    }
+
     /// Throws the connection away: what was not sent is dropped, and the peer hears of it.
     pub(super) fn abort(&mut self, id: StreamId, side: Side, cause: Option<Fault>) {
         if self.stream(id).is_unix() {
@@ -533,7 +539,7 @@ impl State {
 
     /// The connection is over at this end; the error is reported once. The peer is not told, but may ask.
     pub(super) fn fail(&mut self, id: StreamId, side: Side, number: i32, cause: Option<Fault>) {
-        self.note(LogKind::FAILED, id.0.to_bits() ^ side as u64, number as u64);
+        self.note(LogKind::FAILED, id.0.to_bits(), (side as u64) << 32 | number as u64);
         let stream = self.stream_mut(id);
         let end = &mut stream.ends[side];
         end.close();

@@ -193,7 +193,7 @@ impl State {
         let directions = [Direction::new(fresh.options.send_buffer, 0), Direction::new(0, receive_max)];
         let mut stream = Stream::new(target_domain(target), [client, server], directions);
         self.plan_faults(&mut stream);
-        let id = StreamId(self.streams.insert(stream));
+        let id = self.insert_stream(stream);
         self.file_mut(file)?.kind = Kind::Stream(id, CLIENT);
         if !self.doom(id) {
             self.transmit(id, CLIENT, Packet::Syn { attempt: 0 });
@@ -400,7 +400,8 @@ impl State {
         if let Some((at, _)) = next {
             self.events.schedule(at.max(now), Event::Arrival { stream: id, from });
         }
-        self.note(LogKind::ARRIVAL, id.0.to_bits() ^ from as u64, packet.number() << 32 | packet.length());
+        let what = packet.number() << 32 | packet.length();
+        self.note(LogKind::ARRIVAL, id.0.to_bits(), (from as u64) << 63 | what);
         let to = 1 - from;
         match packet {
             Packet::Syn { attempt } => self.syn_arrives(id, attempt),

@@ -138,7 +138,7 @@ impl State {
     fn insert_unix(&mut self, mut ends: [End; 2]) -> StreamId {
         ends.iter_mut().for_each(|end| end.state = EndState::Open);
         let directions = [CLIENT, SERVER].map(|side| Direction::instant(ends[side].options.send_buffer));
-        StreamId(self.streams.insert(Stream::new(Domain::Unix, ends, directions)))
+        self.insert_stream(Stream::new(Domain::Unix, ends, directions))
     }
 
     /// An end's file is closed, or it is thrown out of the queue (`is_refused`). The peer reads what it was sent; it

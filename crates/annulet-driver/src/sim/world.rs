@@ -15,6 +15,7 @@ use super::host::{Death, Descriptors, Host, HostId, HostSettings, Life};
 use super::link::{LinkSettings, Links, link_id};
 use super::log::{Log, LogEntry, LogKind};
 use super::random::{Chance, Purpose};
+use super::story::Names;
 use super::stream::{Side, Stream, StreamId};
 use super::unix::Name;
 use crate::instant::Instant;
@@ -51,6 +52,8 @@ pub(super) struct State {
     /// Chance of which listener gets a connection.
     pub(super) sharing: Chance,
     log: Log,
+    /// For whoever reads the log.
+    pub(super) names: Names,
     pub(super) violations: Vec<String>,
 }
 
@@ -251,6 +254,7 @@ impl World {
             segments: Chance::new(seed, Purpose::Segments, 0),
             sharing: Chance::new(seed, Purpose::Sharing, 0),
             log: Log::default(),
+            names: Names::default(),
             violations: Vec::new(),
         })))
     }
@@ -676,6 +680,11 @@ impl World {
     /// The latest few thousand entries of the log.
     pub fn log_latest(&self) -> Vec<LogEntry> {
         self.view().log.latest()
+    }
+
+    /// What an entry of the log says. Of kinds that the layer above made, the numbers.
+    pub fn tell(&self, entry: &LogEntry) -> String {
+        self.view().tell(entry)
     }
 
     /// What must hold of a world and does not, in sentences: descriptors opened are closed or live; buffers stay within

@@ -19,6 +19,7 @@ use io_uring::opcode;
 use super::buffers::Buffers;
 use super::entry::{Completed, MORE, Submission, with_buffer};
 use super::operation::{Armed, Kind};
+use super::story::with_seat;
 use super::{Interest, RUN, STALE, Shared};
 use crate::kernel::Holdings;
 use crate::op::Key;
@@ -33,8 +34,8 @@ const PASSES_MAX: usize = 32;
 /// Longest that a late operation is held back.
 const LATE_MAX: Duration = Duration::from_millis(20);
 
-const SUBMITTED: LogKind = LogKind::outside(256, "submit");
-const COMPLETED: LogKind = LogKind::outside(257, "complete");
+pub(super) const SUBMITTED: LogKind = LogKind::outside(256, "submit");
+pub(super) const COMPLETED: LogKind = LogKind::outside(257, "complete");
 
 pub(crate) struct Ring {
     seat: u32,
@@ -505,6 +506,7 @@ impl Ring {
 
     fn note(&mut self, world: &Shared, completion: Completed) {
         let Completed { user_data, result, flags } = completion;
+        let flags = with_seat(flags, self.seat);
         world.world.log(COMPLETED, user_data, u64::from(result as u32) << 32 | u64::from(flags));
         self.completions.push_back(completion);
     }

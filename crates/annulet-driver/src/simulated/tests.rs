@@ -157,3 +157,28 @@ fn no_fault_that_leaves_connections_alone_loses_a_byte() {
         exchange(seed, plan);
     }
 }
+
+#[test]
+fn the_history_is_told_in_words() {
+    let mut bench = Bench::new(1, Plan::none());
+    let (client, server) = bench.pair();
+    assert_eq!(bench.driver.try_send(client, b"seventeen bytes!!").expect("room"), 17);
+    let operation = bench.driver.submit(Token(3), Op::Receive { socket: server });
+    bench.until(|completions| {
+        completions.iter().any(|completion| matches!(completion.outcome, Outcome::Received(_)))
+    });
+    let history = bench.simulation.history();
+    assert_eq!(history.len() as u64, bench.simulation.world().log_count());
+    let port = bench.driver.sockets().peer_address(client).expect("connected").as_tcp().expect("TCP").port();
+    let receive = format!("receive {}.{}", operation.slot, operation.generation);
+    for part in [
+        format!("one descriptor 4 listens at port {port}"),
+        format!("-> one:{port}: SYN"),
+        "one descriptor 5 sends 17 bytes".to_owned(),
+        format!("-> one:{port}: 17 bytes"),
+        format!("one ring 0 asks for {receive}"),
+        format!("one ring 0 tells of {receive}: 17, more follow"),
+    ] {
+        assert!(history.iter().any(|line| line.contains(&part)), "no '{part}' in {history:#?}");
+    }
+}
