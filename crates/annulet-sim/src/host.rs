@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use annulet_driver::sim::{Death, HostId};
+use annulet_driver::sim::{Death, HostId, HostSettings};
 use annulet_runtime::signal::Signal;
 
 use crate::sim::{Order, Sim};
@@ -33,7 +33,7 @@ pub struct Host(Rc<Inner>);
 struct Inner {
     sim: Sim,
     name: String,
-    id: Cell<Option<HostId>>,
+    id: HostId,
     is_running: Cell<bool>,
     may_be_signalled: bool,
     may_be_killed: bool,
@@ -77,15 +77,19 @@ impl HostBuilder {
     }
 
     /// Starts it: `program` runs on its first reactor, anew after each [restart](Host::restart). The host has ended when
-    /// the program has.
+    /// the program has. It begins to run when who called this next waits for something, as on a machine of its own.
+    ///
+    /// # Panics
+    /// When another host has one of the addresses.
     pub fn start<F>(self, program: F) -> Host
     where
         F: AsyncFn() + Clone + 'static,
     {
+        let id = self.sim.world().add_host(&self.name, self.addresses.clone(), HostSettings::default());
         let host = Host(Rc::new(Inner {
             sim: self.sim.clone(),
             name: self.name,
-            id: Cell::new(None),
+            id,
             is_running: Cell::new(true),
             may_be_signalled: self.may_be_signalled,
             may_be_killed: self.may_be_killed,
@@ -107,10 +111,7 @@ impl Host {
         &self.0.name
     }
 
-    /// Sends it a signal.
-    ///
-    /// # Panics
-    /// Before the first step after its start.
+    /// Sends it a signal. One that its program does not watch ends it.
     pub fn signal(&self, signal: Signal) {
         let world = self.0.sim.world();
         world.raise(self.id(), signal.0, world.now());
@@ -140,11 +141,7 @@ impl Host {
     }
 
     pub(crate) fn id(&self) -> HostId {
-        self.0.id.get().expect("the host has been started")
-    }
-
-    pub(crate) fn set_id(&self, id: HostId) {
-        self.0.id.set(Some(id));
+        self.0.id
     }
 
     pub(crate) fn has_ended(&self) {

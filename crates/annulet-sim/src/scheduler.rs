@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use annulet_driver::Instant;
 use annulet_driver::sim::{
-    Chance, Death, Fault, Happened, HostId, HostSettings, OUTSIDE, Operation, Outside, Purpose, Simulation,
-    World,
+    Chance, Death, Fault, Happened, HostId, OUTSIDE, Operation, Outside, Purpose, Simulation, World,
 };
 use annulet_runtime::Audit;
 
@@ -242,9 +241,8 @@ impl Scheduler {
         for order in self.sim.take_orders() {
             match order {
                 Order::Add { host, reactors, addresses, program } => {
-                    let id = self.world.add_host(host.name(), addresses.clone(), HostSettings::default());
+                    let id = host.id();
                     self.names.add(host.name(), addresses);
-                    host.set_id(id);
                     let process = Process::new(host.clone(), id, reactors, program, Arc::clone(&self.names));
                     self.processes.insert(id, process);
                     self.start(&host);
