@@ -239,13 +239,14 @@ const OPERATIONS: usize = Operation::ALL.len();
 pub struct Plan {
     per_million: [u32; KINDS],
     at_most: [u64; KINDS],
+    spared: u64,
     in_all_at_most: u64,
 }
 
 impl Plan {
     /// No faults.
     pub fn none() -> Self {
-        Self { per_million: [0; KINDS], at_most: [u64::MAX; KINDS], in_all_at_most: u64::MAX }
+        Self { per_million: [0; KINDS], at_most: [u64::MAX; KINDS], spared: 0, in_all_at_most: u64::MAX }
     }
 
     /// What `seed` draws: about half of the kinds, each with a probability of its own. Leaving kinds out lets the
@@ -282,11 +283,23 @@ impl Plan {
         self
     }
 
-    /// All kinds together strike so many times and then no more.
+    /// The first so many times that any kind would strike, nothing happens.
+    #[must_use]
+    pub fn sparing(mut self, times: u64) -> Self {
+        self.spared = times;
+        self
+    }
+
+    /// All kinds together strike so many times, from where [`sparing`](Self::sparing) ends, and then no more.
     #[must_use]
     pub fn in_all_at_most(mut self, times: u64) -> Self {
         self.in_all_at_most = times;
         self
+    }
+
+    /// How many strikes are spared at first, and how many there may be then.
+    pub fn window(&self) -> (u64, u64) {
+        (self.spared, self.in_all_at_most)
     }
 
     /// How many times of a million this kind strikes.
@@ -374,13 +387,14 @@ pub(super) struct Faults {
     plan: Plan,
     chances: [Chance; KINDS],
     coverage: Coverage,
+    struck: u64,
     is_over: bool,
 }
 
 impl Faults {
     pub(super) fn new(seed: u64, plan: Plan) -> Self {
         let chances = std::array::from_fn(|kind| Chance::new(seed, Purpose::Fault, kind as u64));
-        Self { plan, chances, coverage: Coverage::default(), is_over: false }
+        Self { plan, chances, coverage: Coverage::default(), struck: 0, is_over: false }
     }
 
     /// Whether `fault` strikes now. What it meets is told to [`met`](Self::met).
@@ -391,12 +405,17 @@ impl Faults {
         if per_million == 0 || self.is_over || !self.chances[kind].hits(per_million) {
             return false;
         }
+        if self.plan.spared > 0 {
+            self.plan.spared -= 1;
+            return false;
+        }
         let (left, left_in_all) = (&mut self.plan.at_most[kind], &mut self.plan.in_all_at_most);
         if *left == 0 || *left_in_all == 0 {
             return false;
         }
         *left -= 1;
         *left_in_all -= 1;
+        self.struck += 1;
         true
     }
 
@@ -415,6 +434,11 @@ impl Faults {
 
     pub(super) fn are_over(&self) -> bool {
         self.is_over
+    }
+
+    /// Times that any kind has struck.
+    pub(super) fn struck(&self) -> u64 {
+        self.struck
     }
 
     pub(super) fn coverage(&self) -> &Coverage {
@@ -463,6 +487,10 @@ mod tests {
         let mut faults = Faults::new(9, plan.in_all_at_most(5));
         assert_eq!(count(strikes(&mut faults, Fault::Reset)), 5);
         assert_eq!(count(strikes(&mut faults, Fault::Loss)), 0);
+        let plan = Plan::none().with(Fault::Reset, 1_000_000).sparing(2).in_all_at_most(1);
+        let mut faults = Faults::new(9, plan);
+        assert_eq!(strikes(&mut faults, Fault::Reset)[..4], [false, false, true, false]);
+        assert_eq!(faults.struck(), 1);
         let mut faults = Faults::new(9, Plan::none().with(Fault::Loss, 1_000_000));
         faults.end();
         assert_eq!(count(strikes(&mut faults, Fault::Loss)), 0);

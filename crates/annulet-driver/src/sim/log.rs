@@ -9,6 +9,9 @@ use crate::instant::Instant;
 /// Entries kept in full.
 const KEPT: usize = 4096;
 
+/// Faults kept in full.
+const FAULTS_KEPT: usize = 64;
+
 /// What an entry of the log is about. Only the number goes into the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogKind {
@@ -85,11 +88,20 @@ impl fmt::Display for LogEntry {
 }
 
 /// All that happened, as a number, and the latest of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Log {
     hash: u64,
     count: u64,
     latest: VecDeque<LogEntry>,
+    kept: usize,
+    /// The latest faults, which may be long ago.
+    faults: VecDeque<LogEntry>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { hash: 0, count: 0, latest: VecDeque::new(), kept: KEPT, faults: VecDeque::new() }
+    }
 }
 
 impl Log {
@@ -102,10 +114,19 @@ impl Log {
             ^ u64::from(kind.number);
         self.hash = mix(self.hash.rotate_left(5) ^ entry);
         self.count += 1;
-        if self.latest.len() == KEPT {
-            self.latest.pop_front();
+        let entry = LogEntry { at, kind, a, b };
+        push_within(&mut self.latest, entry, self.kept);
+        if kind.number == LogKind::FAULT.number {
+            push_within(&mut self.faults, entry, FAULTS_KEPT);
         }
-        self.latest.push_back(LogEntry { at, kind, a, b });
+    }
+
+    pub(super) fn keep(&mut self, entries: usize) {
+        self.kept = entries;
+    }
+
+    pub(super) fn faults(&self) -> Vec<LogEntry> {
+        self.faults.iter().copied().collect()
     }
 
     pub(super) fn hash(&self) -> u64 {
@@ -119,6 +140,13 @@ impl Log {
     pub(super) fn latest(&self) -> Vec<LogEntry> {
         self.latest.iter().copied().collect()
     }
+}
+
+fn push_within(entries: &mut VecDeque<LogEntry>, entry: LogEntry, kept: usize) {
+    if entries.len() == kept {
+        entries.pop_front();
+    }
+    entries.push_back(entry);
 }
 
 #[cfg(test)]

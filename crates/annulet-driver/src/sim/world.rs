@@ -677,6 +677,21 @@ impl World {
         self.view().log.count()
     }
 
+    /// Keeps so many entries of the log from now on, instead of a few thousand.
+    pub fn keep_log(&self, entries: usize) {
+        self.state().log.keep(entries);
+    }
+
+    /// Times that faults have struck.
+    pub fn faults_struck(&self) -> u64 {
+        self.view().faults.struck()
+    }
+
+    /// The latest few dozen entries of the log that are faults.
+    pub fn log_faults(&self) -> Vec<LogEntry> {
+        self.view().log.faults()
+    }
+
     /// The latest few thousand entries of the log.
     pub fn log_latest(&self) -> Vec<LogEntry> {
         self.view().log.latest()
