@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     interests: RefCell<BTreeMap<u64, Vec<Interest>>>,
     changes: RefCell<Vec<FileId>>,
     abandoned: Arc<Abandoned>,
+    /// A thread of somebody else's has woken a reactor.
+    is_foreign: Arc<AtomicBool>,
 }
 
 /// Descriptors that nobody adopted: dropped, perhaps, where the world cannot be reached.
@@ -107,6 +110,7 @@ impl Simulation {
             interests: RefCell::default(),
             changes: RefCell::default(),
             abandoned: Arc::default(),
+            is_foreign: Arc::default(),
         }))
     }
 
@@ -220,6 +224,15 @@ impl Simulation {
         };
         self.collect();
         happened
+    }
+
+    /// What is wrong with the threads around this simulation: one that it does not know has woken a reactor.
+    pub fn foreign_thread(&self) -> Option<&'static str> {
+        self.0.is_foreign.load(Ordering::Acquire).then_some(wake::FOREIGN)
+    }
+
+    pub(crate) fn foreign_wakes(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.is_foreign)
     }
 
     /// What does not hold and must, as far as the kernels can see it. Not during a turn.

@@ -49,7 +49,7 @@ impl Kernel for SimulatedKernel {
     fn wake(&self) -> io::Result<Arc<Wake>> {
         let descriptor =
             self.simulation.world().open_outside(self.seat.host, u64::from(self.seat.id) << 1)?;
-        let wake = Arc::new(Wake::new(descriptor));
+        let wake = Arc::new(Wake::new(descriptor, self.simulation.foreign_wakes()));
         self.seat.wake.replace(Some(Arc::clone(&wake)));
         Ok(wake)
     }

@@ -1,10 +1,15 @@
 //! What wakes a simulated reactor.
 
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
 
 use crate::driver::Unpark;
+
+/// What is told of a thread that the simulation does not know.
+pub(super) const FOREIGN: &str =
+    "a simulated reactor is woken by a thread that the simulation does not know: use spawn_blocking instead";
 
 /// An eventfd of a simulated kernel.
 #[derive(Debug)]
@@ -13,11 +18,13 @@ pub(crate) struct Wake {
     descriptor: RawFd,
     /// The simulation's thread.
     home: ThreadId,
+    /// Somebody else's thread rang.
+    is_foreign: Arc<AtomicBool>,
 }
 
 impl Wake {
-    pub(super) fn new(descriptor: RawFd) -> Self {
-        Self { is_rung: AtomicBool::new(false), descriptor, home: std::thread::current().id() }
+    pub(super) fn new(descriptor: RawFd, is_foreign: Arc<AtomicBool>) -> Self {
+        Self { is_rung: AtomicBool::new(false), descriptor, home: std::thread::current().id(), is_foreign }
     }
 
     pub(super) fn ring(&self) {
@@ -37,11 +44,10 @@ impl Unpark for Wake {
     /// # Panics
     /// On a thread of its own: when it would come is no seed's to say.
     fn unpark(&self) {
-        assert_eq!(
-            std::thread::current().id(),
-            self.home,
-            "a simulated reactor is woken by a thread that the simulation does not know: use spawn_blocking instead"
-        );
+        if std::thread::current().id() != self.home {
+            self.is_foreign.store(true, Ordering::Release);
+            panic!("{FOREIGN}");
+        }
         self.ring();
     }
 }
