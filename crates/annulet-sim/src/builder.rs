@@ -1,14 +1,16 @@
 //! Settings of a simulation.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Once;
 use std::time::Duration;
 
 use annulet_driver::DriverOptions;
 use annulet_driver::sim::{Chance, Plan, RingTraits, SeededThread};
 
-use crate::failure::{Failure, Report};
+use crate::failure::{Failure, History, Report};
+use crate::panics;
+use crate::replay::command;
 use crate::scheduler::Scheduler;
+use crate::shrink::shrink;
 use crate::sim::Sim;
 
 /// How large the queues and buffers of a host are.
@@ -88,7 +90,8 @@ impl Builder {
     /// Runs `program` on a host called `client`, in a world of its own, until it ends.
     ///
     /// # Panics
-    /// When something fails: with the seed, what failed, and what had happened before.
+    /// When something does not hold, with a [`Failure`]'s text: the seed, what did not hold, the fewest faults it takes,
+    /// the latest events, and how to run it again.
     pub fn run<F>(self, program: F) -> Report
     where
         F: AsyncFn(Sim) + Clone + Send + 'static,
@@ -102,33 +105,59 @@ impl Builder {
     /// [`run`](Self::run) that returns what failed.
     ///
     /// # Errors
-    /// The failure.
-    pub fn try_run<F>(self, program: F) -> Result<Report, Failure>
+    /// The failure, with the fewest faults it takes.
+    pub fn try_run<F>(self, program: F) -> Result<Report, Box<Failure>>
     where
         F: AsyncFn(Sim) + Clone + Send + 'static,
     {
-        let report = self.run_once(program.clone())?;
+        self.try_as_it_is(program.clone()).map_err(|failure| {
+            let mut failure = self.shortest(failure, &program);
+            failure.command = command(None, None);
+            failure
+        })
+    }
+
+    /// The same without looking for a shorter description.
+    pub(crate) fn try_as_it_is<F>(&self, program: F) -> Result<Report, Box<Failure>>
+    where
+        F: AsyncFn(Sim) + Clone + Send + 'static,
+    {
+        let (report, history) = self.run_once(program.clone(), None)?;
         if self.is_twice {
-            let again = self.run_once(program)?;
-            if (again.hash, again.events) != (report.hash, report.events) {
-                return Err(Failure::of_two_histories(&self, &report, &again));
-            }
+            self.run_once(program, Some(history))?;
         }
         Ok(report)
     }
 
-    /// A thread of its own for each world: what thread-locals remember of one does not reach the next.
-    pub(crate) fn run_once<F>(&self, program: F) -> Result<Report, Failure>
+    /// The shortest description of a failure; another failure, if it does not come again.
+    pub(crate) fn shortest<F>(&self, failure: Box<Failure>, program: &F) -> Box<Failure>
+    where
+        F: AsyncFn(Sim) + Clone + Send + 'static,
+    {
+        match self.run_once(program.clone(), Some(failure.history.clone())) {
+            Err(again) if again.history.is(&failure.history) => shrink(self, again, program),
+            Err(again) => again,
+            Ok(_) => failure,
+        }
+    }
+
+    /// A thread of its own for each world: what thread-locals remember of one does not reach the next. Fails when the
+    /// history is not that of `former`.
+    pub(crate) fn run_once<F>(
+        &self,
+        program: F,
+        former: Option<History>,
+    ) -> Result<(Report, History), Box<Failure>>
     where
         F: AsyncFn(Sim) + Send + 'static,
     {
-        keep_panics_quiet();
+        panics::keep();
         let builder = self.clone();
-        let thread = std::thread::Builder::new().name(format!("{THREAD}{}", self.seed));
+        let thread = std::thread::Builder::new().name(format!("{}{}", panics::THREAD, self.seed));
         let result = thread
             .spawn(move || {
                 let _seeded = SeededThread::new(builder.seed);
-                catch_unwind(AssertUnwindSafe(|| Scheduler::new(&builder).run(program)))
+                catch_unwind(AssertUnwindSafe(|| Scheduler::new(&builder).run(program, former)))
             })
             .expect("a thread")
             .join();
@@ -137,22 +166,6 @@ impl Builder {
             Ok(Err(panic)) | Err(panic) => resume_unwind(panic),
         }
     }
-}
-
-/// What the names of threads that simulate begin with.
-const THREAD: &str = "seed-";
-
-/// A panic in a simulation is told by the failure it becomes, or it is one that the seed wanted.
-fn keep_panics_quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let others = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !std::thread::current().name().is_some_and(|name| name.starts_with(THREAD)) {
-                others(panic);
-            }
-        }));
-    });
 }
 
 /// The sizes of one host's kernel.

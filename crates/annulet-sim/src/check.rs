@@ -10,13 +10,21 @@ use annulet_driver::sim::{Coverage, Fault, Plan};
 
 use crate::builder::Builder;
 use crate::failure::{Failure, Report};
+use crate::replay::command;
 use crate::sim::Sim;
 
-/// Runs a program with many seeds, each with faults of its own.
+/// One seed in so many is run twice.
+const TWICE_EVERY: u64 = 16;
+
+/// Runs a program with many seeds, each with faults of its own. One seed in sixteen is run twice, so that a program in
+/// which something else than the seed decides is found out.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Check {
     seeds: Range<u64>,
+    /// The environment has no say in them.
+    is_fixed: bool,
+    name: Option<String>,
     builder: Builder,
     faults: fn(u64) -> Plan,
     twice_every: u64,
@@ -67,7 +75,14 @@ impl Totals {
 impl Default for Check {
     /// A hundred seeds, each with the faults that it draws itself.
     fn default() -> Self {
-        Self { seeds: 0..100, builder: Builder::default(), faults: Plan::swarm, twice_every: 16 }
+        Self {
+            seeds: 0..100,
+            is_fixed: false,
+            name: None,
+            builder: Builder::default(),
+            faults: Plan::swarm,
+            twice_every: TWICE_EVERY,
+        }
     }
 }
 
@@ -78,9 +93,22 @@ impl Check {
         self
     }
 
-    /// These seeds.
+    /// These seeds, unless the environment says others.
     pub fn range(mut self, seeds: Range<u64>) -> Self {
         self.seeds = seeds;
+        self
+    }
+
+    /// This seed alone, whatever the environment says: one that has found something once.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seeds = seed..seed + 1;
+        self.is_fixed = true;
+        self
+    }
+
+    /// What `cargo test` calls the test, for the command that runs it again; by default what the thread is called.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
         self
     }
 
@@ -99,7 +127,7 @@ impl Check {
     /// Runs `program` with each seed, on as many threads as there are processors.
     ///
     /// # Panics
-    /// When one fails: with the lowest seed that did, and the fewest kinds of faults it needs to.
+    /// When one fails, with a [`Failure`]'s text: that of the lowest seed that did, and the fewest faults it takes.
     pub fn run<F>(self, program: F) -> Totals
     where
         F: AsyncFn(Sim) + Clone + Send + Sync + 'static,
@@ -118,70 +146,70 @@ impl Check {
     where
         F: AsyncFn(Sim) + Clone + Send + Sync + 'static,
     {
-        if let Some(seed) = number("ANNULET_SEED") {
-            self.seeds = seed..seed + 1;
-        } else if let Some(seeds) = number("ANNULET_SEEDS") {
-            self.seeds = 0..seeds;
-        }
+        self.seeds = self.seeds_wanted();
         let next = AtomicU64::new(self.seeds.start);
         let totals = Mutex::new(Totals::default());
-        let failed: Mutex<Option<Box<Failure>>> = Mutex::new(None);
+        let failed = Mutex::new(None);
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| {
-                    loop {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        let is_over = failed
-                            .lock()
-                            .expect("not poisoned")
-                            .as_ref()
-                            .is_some_and(|first| first.seed < seed);
-                        if seed >= self.seeds.end || is_over {
-                            return;
-                        }
-                        match self.run_seed(seed, program.clone()) {
-                            Ok(report) => totals.lock().expect("not poisoned").add(&report),
-                            Err(failure) => {
-                                let mut failed = failed.lock().expect("not poisoned");
-                                if failed.as_ref().is_none_or(|first| first.seed > seed) {
-                                    *failed = Some(Box::new(failure));
-                                }
-                            }
-                        }
-                    }
-                });
+                scope.spawn(|| self.run_seeds(&next, &totals, &failed, &program));
             }
         });
         match failed.into_inner().expect("not poisoned") {
-            Some(failure) => Err(Box::new(self.shrink(*failure, &program))),
+            Some(failure) => {
+                let seed = failure.seed;
+                let mut failure = self.builder_for(seed).shortest(failure, &program);
+                failure.command = command(self.name.as_deref(), (!self.is_fixed).then_some(seed));
+                Err(failure)
+            }
             None => Ok(totals.into_inner().expect("not poisoned")),
         }
     }
 
-    fn run_seed<F>(&self, seed: u64, program: F) -> Result<Report, Failure>
-    where
-        F: AsyncFn(Sim) + Clone + Send + 'static,
-    {
-        let builder = self.builder.clone().seed(seed).faults((self.faults)(seed));
-        let builder = if seed % self.twice_every == 0 { builder.twice() } else { builder };
-        builder.try_run(program)
+    fn seeds_wanted(&self) -> Range<u64> {
+        match (number("ANNULET_SEED"), number("ANNULET_SEEDS")) {
+            _ if self.is_fixed => self.seeds.clone(),
+            (Some(seed), _) => seed..seed + 1,
+            (None, Some(seeds)) => 0..seeds,
+            (None, None) => self.seeds.clone(),
+        }
     }
 
-    /// The same failure with fewer kinds of faults, if they are enough.
-    fn shrink<F>(&self, mut failure: Failure, program: &F) -> Failure
-    where
-        F: AsyncFn(Sim) + Clone + Send + 'static,
+    /// One thread's: seeds until there are no more, or one that is less has failed.
+    fn run_seeds<F>(
+        &self,
+        next: &AtomicU64,
+        totals: &Mutex<Totals>,
+        failed: &Mutex<Option<Box<Failure>>>,
+        program: &F,
+    ) where
+        F: AsyncFn(Sim) + Clone + Send + Sync + 'static,
     {
-        let kinds: Vec<_> = failure.faults.on().collect();
-        for fault in kinds {
-            let fewer = failure.faults.clone().without(fault);
-            let builder = self.builder.clone().seed(failure.seed).faults(fewer);
-            if let Err(smaller) = builder.try_run(program.clone()) {
-                failure = smaller;
+        let is_over = |seed| {
+            let failed = failed.lock().expect("not poisoned");
+            failed.as_ref().is_some_and(|first| first.seed < seed)
+        };
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= self.seeds.end || is_over(seed) {
+                return;
+            }
+            match self.builder_for(seed).try_as_it_is(program.clone()) {
+                Ok(report) => totals.lock().expect("not poisoned").add(&report),
+                Err(failure) => {
+                    let mut failed = failed.lock().expect("not poisoned");
+                    if failed.as_ref().is_none_or(|first| first.seed > seed) {
+                        *failed = Some(failure);
+                    }
+                }
             }
         }
-        failure
+    }
+
+    fn builder_for(&self, seed: u64) -> Builder {
+        let builder = self.builder.clone().seed(seed).faults((self.faults)(seed));
+        if seed.is_multiple_of(self.twice_every) { builder.twice() } else { builder }
     }
 }
 

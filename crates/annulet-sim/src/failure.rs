@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use annulet_driver::sim::{Coverage, LogEntry, Plan};
+use annulet_driver::sim::{Coverage, Fault, LogEntry, Plan};
 
-use crate::builder::Builder;
+use crate::panics::Panic;
 
 /// A simulation in which everything held.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Report {
 }
 
 /// A simulation in which something did not hold.
+///
+/// Its text is the whole story: what did not hold, the faults it takes, the latest events, and how to run it again.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
@@ -33,51 +35,111 @@ pub struct Failure {
     pub seed: u64,
     /// What did not hold.
     pub what: String,
+    /// Panics on the way to it: their messages and places.
+    pub panics: Vec<String>,
     /// The faults that were on.
     pub faults: Plan,
+    /// Times that faults struck.
+    pub strikes: u64,
+    /// The latest of these, in words.
+    pub latest_strikes: Vec<String>,
     /// How much had happened.
     pub events: u64,
+    /// Steps of reactors.
+    pub steps: u64,
     /// Simulated time.
     pub time: Duration,
-    /// The last of what had happened.
-    pub latest: Vec<LogEntry>,
+    /// The latest of what had happened, in words.
+    pub latest: Vec<String>,
+    /// A command that runs it again.
+    pub command: String,
+    pub(crate) history: History,
 }
 
 impl Failure {
-    pub(crate) fn of_two_histories(builder: &Builder, one: &Report, other: &Report) -> Self {
-        Self {
-            seed: builder.seed,
-            what: format!(
-                "two runs of this seed have different histories ({:016x} after {} events, {:016x} after {}): something \
-                 else than the seed decides, such as the order of a HashMap, select! without biased, a clock, or a thread",
-                one.hash, one.events, other.hash, other.events
-            ),
-            faults: builder.faults.clone(),
-            events: one.events,
-            time: one.time,
-            latest: Vec::new(),
+    /// Makes the panic that `what` tells of part of it, and keeps the others.
+    pub(crate) fn set_panics(&mut self, mut panics: Vec<Panic>) {
+        if let Some(at) = panics.iter().rposition(|panic| self.what.ends_with(&panic.message)) {
+            self.what = format!("{} (at {})", self.what, panics.remove(at).place);
         }
+        self.panics = panics.iter().map(Panic::to_string).collect();
+    }
+
+    /// What stays the same of `what` while numbers and texts of the program's differ.
+    pub(crate) fn gist(&self) -> (&str, Option<&str>) {
+        let beginning = self.what.split(|c: char| c.is_ascii_digit() || c == ':').next();
+        (beginning.unwrap_or_default(), self.what.rsplit_once(" (at ").map(|(_, place)| place))
+    }
+
+    fn plan(&self) -> String {
+        let mut plan = String::from("Faults::none()");
+        for fault in self.faults.on() {
+            plan += &format!(".with(Fault::{fault:?}, {})", self.faults.per_million(fault));
+        }
+        let (spared, at_most) = self.faults.window();
+        if spared > 0 {
+            plan += &format!(".sparing({spared})");
+        }
+        if at_most < u64::MAX {
+            plan += &format!(".in_all_at_most({at_most})");
+        }
+        plan
+    }
+
+    fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds: Vec<_> = self.faults.on().map(Fault::name).collect();
+        if kinds.is_empty() {
+            return writeln!(f, "no fault is needed");
+        }
+        let spared = match self.faults.window().0 {
+            0 => String::new(),
+            spared => format!(", after the first {spared} were left out"),
+        };
+        writeln!(f, "faults: {}; they strike {} times{spared}", kinds.join(", "), self.strikes)?;
+        self.latest_strikes.iter().rev().take(STRIKES_TOLD).rev().try_for_each(|line| writeln!(f, "  {line}"))
     }
 }
 
-/// How many of the latest events are told.
+/// All that happened, as far as it is kept, to be compared with another run's.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    pub(crate) hash: u64,
+    pub(crate) events: u64,
+    pub(crate) entries: Vec<LogEntry>,
+}
+
+impl History {
+    /// The first entry that differs, where it is kept.
+    pub(crate) fn first_difference(&self, other: &Self) -> Option<usize> {
+        let is_whole = |history: &Self| history.entries.len() as u64 == history.events;
+        if !is_whole(self) || !is_whole(other) {
+            return None;
+        }
+        let differs = self.entries.iter().zip(&other.entries).position(|(one, other)| one != other);
+        differs.or((self.events != other.events).then(|| self.entries.len().min(other.entries.len())))
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        (self.hash, self.events) == (other.hash, other.events)
+    }
+}
+
+/// How many of the latest events are told, and of the strikes.
 const TOLD: usize = 24;
+const STRIKES_TOLD: usize = 8;
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, what, faults, events, time, latest } = self;
+        let Self { seed, what, panics, events, time, latest, command, .. } = self;
         writeln!(f, "seed {seed} fails: {what}")?;
-        writeln!(f, "after {events} events, {time:?} of simulated time")?;
-        writeln!(
-            f,
-            "faults: {}",
-            if faults.on().next().is_none() { "none".into() } else { faults.to_string() }
-        )?;
+        panics.iter().try_for_each(|panic| writeln!(f, "  there was a panic: {panic}"))?;
+        self.write_faults(f)?;
         let told = std::env::var("ANNULET_HISTORY").ok().and_then(|told| told.parse().ok()).unwrap_or(TOLD);
-        for entry in latest.iter().skip(latest.len().saturating_sub(told)) {
-            writeln!(f, "{entry}")?;
-        }
-        write!(f, "run it again with ANNULET_SEED={seed}")
+        let told = latest.len().min(told);
+        writeln!(f, "the last {told} of {events} events, in {time:?} of simulated time:")?;
+        latest[latest.len() - told..].iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        writeln!(f, "run it again, with more events told:\n  ANNULET_HISTORY=500 {command}")?;
+        write!(f, "keep it as a test:\n  Sim::builder().seed({seed}).faults({})", self.plan())
     }
 }
 

@@ -32,12 +32,16 @@
 #![deny(missing_docs)]
 
 mod builder;
+mod chance;
 mod check;
 mod failure;
 mod host;
 mod jobs;
+mod panics;
 mod process;
+mod replay;
 mod scheduler;
+mod shrink;
 mod sim;
 
 pub use annulet_driver::sim::{

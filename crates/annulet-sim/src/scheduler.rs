@@ -16,9 +16,11 @@ use annulet_driver::sim::{
 use annulet_runtime::Audit;
 
 use crate::builder::Builder;
-use crate::failure::{Failure, Report};
+use crate::chance;
+use crate::failure::{Failure, History, Report};
 use crate::host::Host;
 use crate::jobs::Names;
+use crate::panics;
 use crate::process::Process;
 use crate::sim::{Order, Sim, start};
 
@@ -28,6 +30,11 @@ const JOB: u64 = OUTSIDE;
 const STEPS_PER_AUDIT: u64 = 64;
 /// Steps that may follow each other without time passing by itself or anything happening.
 const STEPS_WITHOUT_EVENT_MAX: u64 = 200_000;
+
+/// Entries of the log that are kept: all of nearly every seed.
+const KEPT: usize = 1 << 18;
+/// Entries of it that a failure can tell.
+const TOLD_MAX: usize = 4096;
 
 pub(crate) struct Scheduler {
     builder: Builder,
@@ -40,6 +47,9 @@ pub(crate) struct Scheduler {
     steps: u64,
     steps_without_event: u64,
 }
+
+const STUCK: &str = "nothing will ever happen, and the program has not ended; did it wait for a thread that the \
+                     simulation does not know?";
 
 /// What did not hold.
 type Broken = String;
@@ -62,35 +72,64 @@ impl Scheduler {
         }
     }
 
-    /// Runs `program` on the host `client` until it has ended, and everything after it.
-    pub(crate) fn run<F>(mut self, program: F) -> Result<Report, Failure>
+    /// Runs `program` on the host `client` until it has ended, and everything after it. The history has to be that of a
+    /// `former` run, if there was one.
+    pub(crate) fn run<F>(
+        mut self,
+        program: F,
+        former: Option<History>,
+    ) -> Result<(Report, History), Box<Failure>>
     where
         F: AsyncFn(Sim) + 'static,
     {
+        self.world.keep_log(KEPT);
         let result = self.run_program(program).and_then(|()| self.end_everything());
-        match result {
-            Ok(()) => Ok(Report {
-                seed: self.builder.seed,
-                hash: self.world.log_hash(),
-                events: self.world.log_count(),
-                steps: self.steps,
-                time: self.world.now() - start(),
-                coverage: self.world.coverage(),
-            }),
-            Err(what) => {
-                let failure = Failure {
-                    seed: self.builder.seed,
-                    what,
-                    faults: self.builder.faults.clone(),
-                    events: self.world.log_count(),
-                    time: self.world.now() - start(),
-                    latest: self.world.log_latest(),
-                };
-                // What is left is in no state to be taken down in order.
-                self.processes.into_values().for_each(std::mem::forget);
-                Err(failure)
-            }
+        let history = History {
+            hash: self.world.log_hash(),
+            events: self.world.log_count(),
+            entries: self.world.log_latest(),
+        };
+        if let Some(former) = former.filter(|former| !former.is(&history)) {
+            let what = chance::of_two_histories(&self.simulation, &former, &history);
+            return Err(self.failure(what, history));
         }
+        match result {
+            Ok(()) => Ok((self.report(&history), history)),
+            Err(what) => Err(self.failure(what, history)),
+        }
+    }
+
+    fn report(&self, history: &History) -> Report {
+        Report {
+            seed: self.builder.seed,
+            hash: history.hash,
+            events: history.events,
+            steps: self.steps,
+            time: self.world.now() - start(),
+            coverage: self.world.coverage(),
+        }
+    }
+
+    fn failure(self, what: Broken, history: History) -> Box<Failure> {
+        let mut failure = Box::new(Failure {
+            seed: self.builder.seed,
+            // A thread that interferes explains whatever came of it.
+            what: self.simulation.foreign_thread().map_or(what, ToOwned::to_owned),
+            panics: Vec::new(),
+            faults: self.builder.faults.clone(),
+            strikes: self.world.faults_struck(),
+            latest_strikes: self.simulation.tell(&self.world.log_faults()),
+            events: history.events,
+            steps: self.steps,
+            time: self.world.now() - start(),
+            latest: self.simulation.history_of(TOLD_MAX),
+            command: String::new(),
+            history,
+        });
+        failure.set_panics(panics::take());
+        // What is left is in no state to be taken down in order.
+        self.processes.into_values().for_each(std::mem::forget);
+        failure
     }
 
     fn run_program<F>(&mut self, program: F) -> Result<(), Broken>
@@ -126,6 +165,9 @@ impl Scheduler {
     /// One step of a reactor, or one event.
     fn go_on(&mut self) -> Result<(), Broken> {
         self.simulation.collect();
+        if let Some(what) = self.simulation.foreign_thread() {
+            return Err(what.to_owned());
+        }
         let now = self.world.now();
         let next = self.world.next_event_at();
         if next.is_some_and(|next| next <= now) {
@@ -140,7 +182,7 @@ impl Scheduler {
             (Some(next), Some(deadline)) if deadline < next => self.world.advance(deadline - now),
             (Some(_), _) => return self.run_next_event(),
             (None, Some(deadline)) => self.world.advance(deadline - now),
-            (None, None) => return Err("nothing will ever happen, and the program has not ended".into()),
+            (None, None) => return Err(STUCK.into()),
         }
         self.steps_without_event = 0;
         Ok(())

@@ -12,8 +12,9 @@ use crate::sim::{LogEntry, LogKind, error_told};
 
 impl Simulation {
     /// The latest of what happened, a line for each entry of the log.
-    pub fn history(&self) -> Vec<String> {
-        self.tell(&self.world().log_latest())
+    pub fn history_of(&self, entries: usize) -> Vec<String> {
+        let latest = self.world().log_latest();
+        self.tell(&latest[latest.len().saturating_sub(entries)..])
     }
 
     /// These entries of the log, a line for each.

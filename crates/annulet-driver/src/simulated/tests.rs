@@ -167,7 +167,7 @@ fn the_history_is_told_in_words() {
     bench.until(|completions| {
         completions.iter().any(|completion| matches!(completion.outcome, Outcome::Received(_)))
     });
-    let history = bench.simulation.history();
+    let history = bench.simulation.history_of(1000);
     assert_eq!(history.len() as u64, bench.simulation.world().log_count());
     let port = bench.driver.sockets().peer_address(client).expect("connected").as_tcp().expect("TCP").port();
     let receive = format!("receive {}.{}", operation.slot, operation.generation);

@@ -1,0 +1,17 @@
+//! How a failure is run again.
+
+use crate::panics;
+
+/// A command that runs the test that called again, with one seed alone where it would run several. Cargo and the test
+/// harness say what test that is; where they do not, no more than the seed can be told.
+pub(crate) fn command(test: Option<&str>, seed: Option<u64>) -> String {
+    let seed = seed.map_or_else(String::new, |seed| format!("ANNULET_SEED={seed} "));
+    let thread = std::thread::current();
+    // The harness calls a test's thread by the test's name.
+    let by_thread = thread.name().filter(|name| *name != "main" && !name.starts_with(panics::THREAD));
+    match (std::env::var("CARGO_PKG_NAME"), test.or(by_thread)) {
+        (Ok(package), Some(test)) => format!("{seed}cargo test -p {package} {test} -- --exact"),
+        (Ok(package), None) => format!("{seed}cargo test -p {package}"),
+        _ => format!("{seed}{}", std::env::args().collect::<Vec<_>>().join(" ")),
+    }
+}

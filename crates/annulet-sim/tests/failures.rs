@@ -1,0 +1,121 @@
+//! What a failure tells, and that it tells no more than it takes.
+
+use std::time::Duration;
+
+use annulet::time::{sleep, timeout};
+use annulet::{Clocks, Connection, Server, connect, serving};
+use annulet_sim::{Check, Death, Fault, Faults, Host, LinkSettings, Sim};
+
+/// Sends back what it receives.
+async fn echo(mut connection: Connection) -> annulet::HandlerResult {
+    while let Some(chunk) = connection.recv().await? {
+        connection.send(chunk).await?;
+    }
+    Ok(())
+}
+
+fn echo_server(sim: &Sim) -> Host {
+    sim.host("server").start(async || {
+        let _ = serving(Server::builder().clocks(Clocks::outgoing()).listen(":7000", echo)).await;
+    })
+}
+
+/// A client that relies on what no network promises: that a connection lasts.
+async fn naive(sim: Sim) {
+    let _server = echo_server(&sim);
+    sleep(Duration::from_millis(10)).await;
+    let Ok(mut connection) = connect("server:7000").await else { return };
+    for _ in 0..50 {
+        if connection.write_all(b"some bytes").await.is_err() {
+            return;
+        }
+        let Ok(received) = timeout(Duration::from_secs(600), connection.recv()).await else { return };
+        received.expect("a connection lasts");
+    }
+}
+
+#[test]
+fn a_failure_takes_the_fewest_faults_and_says_where_it_was() {
+    let failure = Check::default().named("naive").try_run(naive).expect_err("the client is wrong");
+    assert!(failure.what.starts_with("client panicked: "), "{failure}");
+    assert!(failure.what.contains("a connection lasts"), "{failure}");
+    assert!(failure.what.contains("tests/failures.rs:"), "{failure}");
+    assert!(failure.faults.on().count() == 1 && failure.strikes == 1, "{failure}");
+    assert_eq!(failure.latest_strikes.len(), 1);
+    let text = failure.to_string();
+    for part in [
+        &format!("ANNULET_SEED={} cargo test -p annulet-sim naive -- --exact", failure.seed),
+        &format!("Sim::builder().seed({}).faults(Faults::none().with(Fault::", failure.seed),
+        "they strike 1 times",
+        "server",
+        "bytes",
+    ] {
+        assert!(text.contains(part), "no '{part}' in {text}");
+    }
+}
+
+#[test]
+fn what_a_failure_says_it_takes_is_what_it_takes() {
+    let failure = Check::default().try_run(naive).expect_err("the client is wrong");
+    let (spared, at_most) = failure.faults.window();
+    assert_eq!(at_most, 1);
+    let again = Sim::builder().seed(failure.seed).faults(failure.faults.clone()).try_run(naive);
+    assert_eq!(again.expect_err("the same").what, failure.what);
+    let none = failure.faults.clone().sparing(spared).in_all_at_most(0);
+    Sim::builder().seed(failure.seed).faults(none).run(naive);
+}
+
+#[test]
+fn faults_that_it_does_not_take_are_left_out() {
+    let wrong = async |sim: Sim| {
+        let _server = echo_server(&sim);
+        sleep(Duration::from_millis(10)).await;
+        assert!(connect("server:7000").await.is_err(), "nobody is there");
+    };
+    let faults = Faults::none().with(Fault::LateCompletion, 500_000).with(Fault::Delay, 500_000);
+    let failure = Sim::builder().seed(3).faults(faults).try_run(wrong).expect_err("somebody is");
+    assert_eq!(failure.faults.on().count(), 0, "{failure}");
+    assert!(failure.to_string().contains("no fault is needed"));
+}
+
+#[test]
+fn a_panic_in_a_task_is_told_with_its_place() {
+    let program = async |_| {
+        let task = annulet::spawn_local(async { panic!("the reason") });
+        task.await.expect("the task");
+    };
+    let failure = Sim::builder().try_run(program).expect_err("it panics");
+    assert!(failure.what.contains("the task"), "{failure}");
+    assert!(failure.panics.iter().any(|panic| panic.starts_with("the reason (at ")), "{failure}");
+}
+
+#[test]
+fn waiting_for_what_never_comes_is_found_out() {
+    let failure = Sim::builder().try_run(async |_| std::future::pending().await).expect_err("stuck");
+    assert!(failure.what.starts_with("nothing will ever happen"), "{failure}");
+    let failure = Sim::builder().patience(Duration::from_secs(60)).try_run(async |_| {
+        loop {
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    assert!(failure.expect_err("endless").what.starts_with("the program has not ended"));
+}
+
+#[test]
+fn a_host_is_there_at_once() {
+    Sim::builder().run(async |sim| {
+        let server = echo_server(&sim);
+        sim.link(
+            "client",
+            "server",
+            LinkSettings { delay_min: Duration::from_millis(50), ..LinkSettings::LOCAL },
+        );
+        sleep(Duration::from_millis(1)).await;
+        let before = sim.elapsed();
+        drop(connect("server:7000").await.expect("somebody listens"));
+        assert!(sim.elapsed() - before >= Duration::from_millis(100), "there and back");
+        server.kill(Death::Killed);
+        server.ended().await;
+        assert!(connect("server:7000").await.is_err());
+    });
+}
