@@ -342,7 +342,10 @@ impl State {
         let segment_max = u64::from(self.segment_max(id));
         while let Some(length) = self.next_segment(id, side, segment_max) {
             self.stream_mut(id).directions[side].sent += length;
-            self.transmit(id, side, Packet::Data { length: length as u32 });
+            let cut = self.draw_cut(length);
+            for length in [cut, length - cut].into_iter().filter(|length| *length > 0) {
+                self.transmit(id, side, Packet::Data { length: length as u32 });
+            }
         }
         let direction = &mut self.stream_mut(id).directions[side];
         if direction.fin == Fin::Waiting && direction.sent == direction.taken {
@@ -353,8 +356,14 @@ impl State {
         }
     }
 
-    /// The length of the segment to send now. One in eight is cut somewhere, so that messages are split at every byte.
-    fn next_segment(&mut self, id: StreamId, side: Side, segment_max: u64) -> Option<u64> {
+    /// Where a segment is cut in two on its way: one in eight somewhere, so that messages are split at every byte.
+    fn draw_cut(&mut self, length: u64) -> u64 {
+        let draw = self.segments.bits();
+        if draw.is_multiple_of(8) { 1 + (draw >> 3) % length } else { length }
+    }
+
+    /// The length of the segment to send now.
+    fn next_segment(&self, id: StreamId, side: Side, segment_max: u64) -> Option<u64> {
         let stream = self.stream(id);
         let (end, direction) = (&stream.ends[side], &stream.directions[side]);
         let length = direction.sendable().min(segment_max);
@@ -363,8 +372,7 @@ impl State {
         if length == 0 || is_small && !end.options.no_delay && direction.sent > direction.acknowledged {
             return None;
         }
-        let draw = self.segments.bits();
-        Some(if draw.is_multiple_of(8) { 1 + (draw >> 3) % length } else { length })
+        Some(length)
     }
 
     /// Tells the peer what has arrived and how far it may send.

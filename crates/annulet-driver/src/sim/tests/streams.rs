@@ -141,6 +141,20 @@ fn closing_with_linger_zero_resets_and_drops_what_was_not_sent() {
 }
 
 #[test]
+fn both_parts_of_a_cut_segment_leave_before_a_reset() {
+    for seed in 0..100 {
+        let pair = Pair::new(seed);
+        let (client, server) = pair.connected();
+        client.set(SocketOption::NoDelay(false));
+        client.set(SocketOption::ResetOnClose(true));
+        client.send(b"last words").expect("send");
+        client.close();
+        pair.run();
+        assert_eq!(server.drain(), (b"last words".to_vec(), Err(libc::ECONNRESET)), "seed {seed}");
+    }
+}
+
+#[test]
 fn bytes_for_a_closed_end_are_answered_with_a_reset() {
     let pair = Pair::new(1);
     let (client, server) = pair.connected();
