@@ -635,6 +635,16 @@ impl State {
             _ => 0,
         }
     }
+
+    pub(super) fn unacknowledged(&self, id: FileId) -> usize {
+        match self.end_of(id) {
+            Ok(Some((stream, side))) if !self.stream(stream).is_unix() => {
+                let direction = &self.stream(stream).directions[side];
+                (direction.taken - direction.acknowledged) as usize
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// A call's result as one number.

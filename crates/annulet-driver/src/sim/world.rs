@@ -575,6 +575,11 @@ impl World {
         self.view().unread(file)
     }
 
+    /// Bytes that were sent and, as far as the sender knows, have not arrived (`SIOCOUTQ`); of a Unix socket none.
+    pub fn unacknowledged(&self, file: FileId) -> usize {
+        self.view().unacknowledged(file)
+    }
+
     /// shutdown(2).
     ///
     /// # Errors
