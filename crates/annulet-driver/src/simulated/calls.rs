@@ -154,14 +154,16 @@ impl Sockets for SimulatedCalls {
     }
 
     fn try_accept(&mut self, listener: Socket) -> io::Result<Socket> {
-        let file = self.file(listener)?;
-        loop {
-            match self.simulation.world().accept(self.seat.host, file, Operation::TryAccept) {
+        let (world, file) = (self.simulation.world(), self.file(listener)?);
+        // As on the real kernel: of an empty queue accept4(2) may say EMFILE.
+        while world.readiness(file).readable {
+            match world.accept(self.seat.host, file, Operation::TryAccept) {
                 Ok(descriptor) => return Ok(self.accepted(descriptor)),
                 Err(error) if sys::is_of_the_connection(&error) => {}
                 Err(error) => return Err(error),
             }
         }
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     fn set_option(&mut self, socket: Socket, option: SocketOption) -> io::Result<()> {
