@@ -12,7 +12,7 @@ mod wake;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -69,10 +69,16 @@ pub(crate) struct Shared {
     abandoned: Arc<Abandoned>,
     /// A thread of somebody else's has woken a reactor.
     is_foreign: Arc<AtomicBool>,
+    /// What happened while a driver slept and nobody asked: for the next who does.
+    unasked: RefCell<VecDeque<Happened>>,
+    meanwhile: RefCell<Option<Rc<Meanwhile>>>,
 }
 
 /// Descriptors that nobody adopted: dropped, perhaps, where the world cannot be reached.
 type Abandoned = Mutex<Vec<(HostId, RawFd)>>;
+
+/// Sees to what happens while a driver sleeps.
+type Meanwhile = dyn Fn(Happened);
 
 /// Who wants to know of a file's changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +117,8 @@ impl Simulation {
             changes: RefCell::default(),
             abandoned: Arc::default(),
             is_foreign: Arc::default(),
+            unasked: RefCell::default(),
+            meanwhile: RefCell::default(),
         }))
     }
 
@@ -204,8 +212,30 @@ impl Simulation {
         self.0.settle();
     }
 
+    /// Has `see_to` told of what is not the kernels' while a driver sleeps that does not park. Without it
+    /// [`run_next`](Self::run_next) gives that back later.
+    pub fn set_meanwhile(&self, see_to: impl Fn(Happened) + 'static) {
+        self.0.meanwhile.replace(Some(Rc::new(see_to)));
+    }
+
     /// Goes to the world's next event, and has the kernels see to it. What is not theirs is given back.
     pub fn run_next(&self) -> Happened {
+        let unasked = self.0.unasked.borrow_mut().pop_front();
+        unasked.unwrap_or_else(|| self.run_event())
+    }
+
+    /// Lets the next event happen while a driver has the world to itself.
+    fn run_meanwhile(&self) {
+        let happened = self.run_event();
+        let see_to = self.0.meanwhile.borrow().clone();
+        match see_to {
+            _ if happened == Happened::Nothing => {}
+            Some(see_to) => see_to(happened),
+            None => self.0.unasked.borrow_mut().push_back(happened),
+        }
+    }
+
+    fn run_event(&self) -> Happened {
         let happened = match self.0.world.run_next() {
             Happened::Outside(Outside { kind: RUN, a, b }) => {
                 self.0.seat(a as u32).ring.borrow_mut().no_longer_late(b);
@@ -246,6 +276,10 @@ impl Simulation {
         let world = &self.0.world;
         seat.asleep.set(None);
         world.advance(Duration::from_nanos(seat.costs.borrow_mut().between(200, 2000)));
+        // Where nobody else runs the world, what was due happens at least when somebody looks.
+        while !seat.parks.get() && world.next_event_at().is_some_and(|at| at <= world.now()) {
+            self.run_meanwhile();
+        }
         self.collect();
         if world.hit(Fault::Busy, Enter) {
             return 0;
@@ -292,9 +326,7 @@ impl Simulation {
                 (Some(next), Some(deadline)) if next > deadline => {
                     world.advance(deadline - world.now());
                 }
-                (Some(_), _) => {
-                    self.run_next();
-                }
+                (Some(_), _) => self.run_meanwhile(),
                 (None, Some(deadline)) => world.advance(deadline - world.now()),
                 (None, None) => {
                     panic!("deadlock: nothing will ever happen in this world, and a driver waits for it")
