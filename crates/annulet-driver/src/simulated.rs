@@ -24,6 +24,7 @@ use self::kernel::SimulatedKernel;
 use self::ring::Ring;
 use self::room::Room;
 use self::wake::Wake;
+use crate::descriptor::Descriptor;
 use crate::driver::Driver;
 use crate::instant::Instant;
 use crate::options::DriverOptions;
@@ -338,8 +339,13 @@ impl Simulation {
         seat.ring.borrow_mut().work(&self.0);
     }
 
+    /// An open descriptor of a host, for one of its drivers to adopt.
+    pub fn descriptor(&self, host: HostId, number: RawFd) -> Descriptor {
+        Descriptor::simulated(number, self.guard(host, number))
+    }
+
     /// A guard that closes a descriptor when it is dropped without having been adopted.
-    pub(crate) fn guard(&self, host: HostId, descriptor: RawFd) -> Arc<dyn Any + Send + Sync> {
+    fn guard(&self, host: HostId, descriptor: RawFd) -> Arc<dyn Any + Send + Sync> {
         let abandoned = Arc::clone(&self.0.abandoned);
         Arc::new(Guard { host, descriptor: Mutex::new(Some(descriptor)), abandoned })
     }

@@ -150,7 +150,7 @@ impl Sockets for SimulatedCalls {
     fn duplicate(&mut self, socket: Socket) -> io::Result<Descriptor> {
         let host = self.seat.host;
         let copy = self.simulation.world().duplicate(host, socket.as_raw())?;
-        Ok(Descriptor::simulated(copy, self.simulation.guard(host, copy)))
+        Ok(self.simulation.descriptor(host, copy))
     }
 
     fn try_accept(&mut self, listener: Socket) -> io::Result<Socket> {
