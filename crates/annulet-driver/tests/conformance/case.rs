@@ -10,6 +10,7 @@ use annulet_driver::{Address, DriverChoice, DriverOptions, OpenError, UnixAddres
 use crate::bench::Bench;
 use crate::environment::{Environment, Listener, Peer};
 use crate::linux::Linux;
+use crate::simulated::Simulated;
 
 /// Defines each behaviour once and makes it a test on each kernel.
 macro_rules! on_each_kernel {
@@ -18,6 +19,7 @@ macro_rules! on_each_kernel {
 
         $crate::case::on_kernel! { mod epoll: Epoll, $($name)* }
         $crate::case::on_kernel! { mod uring: Uring, $($name)* }
+        $crate::case::on_kernel! { mod simulated_uring: SimulatedUring, $($name)* }
     };
 }
 pub(crate) use on_each_kernel;
@@ -39,15 +41,22 @@ pub(crate) use on_kernel;
 pub(crate) enum Kernel {
     Epoll,
     Uring,
+    SimulatedUring,
 }
 
 impl Kernel {
-    fn environment(self) -> Result<Rc<dyn Environment>, OpenError> {
+    /// The kinds of it there are.
+    fn environments(self) -> Result<Vec<Rc<dyn Environment>>, OpenError> {
         Ok(match self {
-            Self::Epoll => Rc::new(Linux::new(DriverChoice::Epoll)?),
-            Self::Uring => Rc::new(Linux::new(DriverChoice::Uring)?),
+            Self::Epoll => vec![Rc::new(Linux::new(DriverChoice::Epoll)?)],
+            Self::Uring => vec![Rc::new(Linux::new(DriverChoice::Uring)?)],
+            Self::SimulatedUring => Simulated::all().into_iter().map(boxed).collect(),
         })
     }
+}
+
+fn boxed(environment: Simulated) -> Rc<dyn Environment> {
+    Rc::new(environment)
 }
 
 /// One behaviour on one kernel. It stands for the [`Environment`] as well.
@@ -57,9 +66,13 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn run(kernel: Kernel, path: &'static str, test: fn(&Case)) {
-    match kernel.environment() {
-        Ok(environment) => test(&Case { path, environment }),
-        Err(reason) => eprintln!("not tested on {kernel:?}: {path}: {reason}"),
+    let environments = match kernel.environments() {
+        Ok(environments) => environments,
+        Err(reason) => return eprintln!("not tested on {kernel:?}: {path}: {reason}"),
+    };
+    for environment in environments {
+        eprintln!("on {environment}");
+        test(&Case { path, environment });
     }
 }
 

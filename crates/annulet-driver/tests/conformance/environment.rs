@@ -2,6 +2,7 @@
 //!
 //! The tests know no other way out. A kernel is put under the suite by one implementation of [`Environment`].
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use annulet_driver::{Address, Domain, Driver, DriverOptions, Socket, Unpark};
 
 /// One machine, and who talks to it from outside. Its calls, like those of a [`Peer`], wait for as long as a test has
 /// patience.
-pub(crate) trait Environment {
+pub(crate) trait Environment: fmt::Display {
     /// A driver on this machine; several are several reactors of one process.
     fn open_driver(&self, options: &DriverOptions) -> Box<dyn Driver>;
 

@@ -3,6 +3,7 @@
 mod sockets;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -120,6 +121,12 @@ impl Environment for Linux {
         // SAFETY: asks for the flags of a descriptor; no memory is passed.
         let flags = unsafe { libc::fcntl(socket.as_raw(), libc::F_GETFD) };
         flags == libc::FD_CLOEXEC
+    }
+}
+
+impl fmt::Display for Linux {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "this kernel, {:?}", self.choice)
     }
 }
 
