@@ -11,10 +11,7 @@ use annulet_driver::{
 };
 
 use crate::case::any_port;
-use crate::environment::{Environment, Peer};
-
-/// What a test gives the kernel before it gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+use crate::environment::{Environment, PATIENCE, Peer};
 
 /// What a test gives a fault to show itself.
 pub(crate) const QUIET: Duration = Duration::from_millis(30);

@@ -8,9 +8,7 @@ use std::rc::Rc;
 use annulet_driver::{Address, DriverChoice, DriverOptions, OpenError, UnixAddress};
 
 use crate::bench::Bench;
-use crate::environment::{Environment, Listener, Peer};
-use crate::linux::Linux;
-use crate::simulated::Simulated;
+use crate::environment::{Environment, Linux, Listener, Peer, Simulated};
 
 /// Defines each behaviour once and makes it a test on each kernel.
 macro_rules! on_each_kernel {

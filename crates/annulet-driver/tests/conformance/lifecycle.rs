@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use annulet_driver::{Op, Outcome, Wait};
 
-use crate::bench::PATIENCE;
 use crate::case::{on_each_kernel, read_to_end};
+use crate::environment::PATIENCE;
 
 on_each_kernel! {
     fn operations_in_flight_are_counted_until_their_last_completion_is_delivered(case) {

@@ -1,4 +1,5 @@
-//! One suite, run on io_uring, on epoll and on a simulated kernel: what a driver promises does not depend on the kernel behind it.
+//! One suite, run on io_uring, on epoll and on a simulated kernel: what a driver promises does not depend on the kernel
+//! behind it.
 //!
 //! A test names the behaviour it protects. None depends on speed: a test that waits for something gives it ten seconds,
 //! and one that shows that nothing happens may miss a fault on a slow machine but never reports one that is not there.
@@ -9,12 +10,10 @@ mod case;
 mod connect;
 mod environment;
 mod lifecycle;
-mod linux;
 mod pool;
 mod queue;
 mod reset;
 mod sends;
-mod simulated;
 mod sockets;
 mod stream;
 mod wake;

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use annulet_driver::{Chunk, Completion, DriverOptions, Outcome, Wait};
 
-use crate::bench::PATIENCE;
 use crate::case::{on_each_kernel, pattern};
+use crate::environment::PATIENCE;
 
 on_each_kernel! {
     /// 8 buffers, 100 connections that send 3 × 4 KiB each, and nobody returns a lease: the share of the pool that is

@@ -5,9 +5,9 @@ use std::net::Shutdown;
 
 use annulet_driver::{DriverOptions, Payload, Socket, SocketOption, Token, Wait};
 
-use crate::bench::{Bench, PATIENCE};
+use crate::bench::Bench;
 use crate::case::{on_each_kernel, pattern, read_to_end};
-use crate::environment::{Act, Peer};
+use crate::environment::{Act, PATIENCE, Peer};
 
 /// Numbers that look random and are the same each time (an LCG's upper half).
 struct Numbers(u64);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use annulet_driver::{Op, Outcome, Wait};
 
-use crate::bench::{PATIENCE, QUIET};
+use crate::bench::QUIET;
 use crate::case::on_each_kernel;
-use crate::environment::Event;
+use crate::environment::{Event, PATIENCE};
 
 on_each_kernel! {
     fn a_sleep_lasts_until_its_deadline(case) {

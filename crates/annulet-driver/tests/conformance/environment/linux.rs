@@ -17,7 +17,7 @@ use annulet_driver::{
     Address, Domain, Driver, DriverChoice, DriverOptions, OpenError, Socket, limits, select,
 };
 
-use crate::environment::{Actor, Environment, Event, Listener, Peer};
+use super::{Actor, Environment, Event, Listener, Peer};
 
 /// Names a child process that runs one behaviour alone.
 const ALONE: &str = "ANNULET_CONFORMANCE_ALONE";

@@ -15,8 +15,7 @@ use annulet_driver::sim::{HostId, HostSettings, LinkSettings, Plan, RingTraits, 
 use annulet_driver::{Address, Domain, Driver, DriverOptions, Instant, Socket};
 
 use self::actors::Actors;
-use crate::bench::PATIENCE;
-use crate::environment::{Actor, Environment, Event, Listener, Peer};
+use super::{Actor, Environment, Event, Listener, PATIENCE, Peer};
 
 /// A process on a host of its own, in a world where nothing goes wrong, with drivers of one kind.
 pub(crate) struct Simulated {

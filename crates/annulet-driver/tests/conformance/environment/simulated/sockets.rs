@@ -1,16 +1,15 @@
 //! Whoever talks to a driver from outside is a socket of the same host, and runs the world while it waits.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv6Addr, Shutdown};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown};
 use std::rc::Rc;
 use std::time::Duration;
 
 use annulet_driver::sim::{FileId, Operation};
 use annulet_driver::{Address, Domain, Driver, ListenSpec, SocketOption};
 
+use super::super::{Act, Actor, Listener, Peer};
 use super::Machine;
-use crate::case::any_port;
-use crate::environment::{Act, Actor, Listener, Peer};
 
 /// A socket. Dropping it closes it.
 pub(super) struct Endpoint {
@@ -22,7 +21,7 @@ pub(super) struct Endpoint {
 /// A connection of this host with itself: the descriptor of one end, and the other.
 pub(super) fn pair(machine: &Rc<Machine>, domain: Domain) -> (i32, Box<dyn Peer>) {
     let address = match domain {
-        Domain::V4 => any_port(),
+        Domain::V4 => Address::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
         Domain::V6 => Address::Tcp((Ipv6Addr::LOCALHOST, 0).into()),
         Domain::Unix => {
             let (near, far) = machine.world().unix_pair(machine.host).expect("pair");

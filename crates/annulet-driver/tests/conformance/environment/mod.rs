@@ -2,6 +2,9 @@
 //!
 //! The tests know no other way out. A kernel is put under the suite by one implementation of [`Environment`].
 
+mod linux;
+mod simulated;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -10,6 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annulet_driver::{Address, Domain, Driver, DriverOptions, Socket, Unpark};
+
+pub(crate) use self::linux::Linux;
+pub(crate) use self::simulated::Simulated;
+
+/// What a test gives the kernel before it gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One machine, and who talks to it from outside. Its calls, like those of a [`Peer`], wait for as long as a test has
 /// patience.

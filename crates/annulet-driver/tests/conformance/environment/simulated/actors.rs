@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use annulet_driver::sim::{Happened, OUTSIDE, Outside};
 
+use super::super::{Actor, PATIENCE};
 use super::Machine;
-use crate::bench::PATIENCE;
-use crate::environment::Actor;
 
 /// What passes between two steps of an actor.
 const STEP: Duration = Duration::from_micros(50);

@@ -1,7 +1,7 @@
 //! Whoever talks to a driver from outside is a blocking socket.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -11,10 +11,8 @@ use std::time::{Duration, Instant};
 use annulet_driver::{Address, Domain, Driver, UnixAddress};
 use socket2::{SockAddr, Socket, Type};
 
+use super::super::{Act, Actor, Listener, PATIENCE, Peer};
 use super::on_a_thread;
-use crate::bench::PATIENCE;
-use crate::case::read_to_end;
-use crate::environment::{Act, Actor, Listener, Peer};
 
 /// A connection of this process with itself.
 pub(super) fn pair(domain: Domain) -> (Socket, Box<dyn Peer>) {
@@ -73,7 +71,11 @@ impl Peer for Socket {
                 bytes.chunks(piece).for_each(|piece| self.write_all(piece).expect("write"));
                 Vec::new()
             }
-            Act::Read => read_to_end(self),
+            Act::Read => {
+                let mut bytes = Vec::new();
+                self.read_to_end(&mut bytes).expect("read");
+                bytes
+            }
         })
     }
 }
