@@ -469,10 +469,13 @@ impl Shared {
 impl Seat {
     /// Something that ends a sleep.
     fn has_news(&self) -> bool {
-        let ring = self.ring.borrow();
-        ring.has_completions()
-            || ring.wants_entering()
-            || self.wake.borrow().as_ref().is_some_and(|wake| wake.is_rung())
+        self.ring.borrow().has_completions() || self.has_work()
+    }
+
+    /// Something that only entering the ring brings forth.
+    fn has_work(&self) -> bool {
+        let is_rung = || self.wake.borrow().as_ref().is_some_and(|wake| wake.is_rung());
+        self.ring.borrow().wants_entering() || is_rung()
     }
 
     fn sleeps_until(&self, now: Instant) -> Option<Option<Instant>> {

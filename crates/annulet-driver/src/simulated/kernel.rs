@@ -174,7 +174,7 @@ impl Queues for SimulatedRing {
     }
 
     fn wants_entering(&mut self) -> bool {
-        self.seat().ring.borrow().wants_entering()
+        self.seat().has_work()
     }
 
     fn has_overflowed(&mut self) -> bool {
