@@ -233,6 +233,19 @@ on_each_kernel! {
         });
     }
 
+    /// The peer answers what it gets, so a turn that slept before it sent would sleep for ever.
+    fn a_turn_that_sleeps_sends_what_is_queued_before(case) {
+        let mut bench = case.open();
+        let (socket, peer) = bench.tcp_pair();
+        let receive = bench.receive(socket);
+        bench.turn(Wait::Poll);
+        let Some(queue) = bench.driver.send_queue() else { return };
+        queue.push(Token(1), socket, "question".into());
+        let answering = peer.meanwhile(Act::Answer { question: 8, answer: b"answer".into() });
+        assert_eq!(bench.next_bytes(receive, 6), b"answer");
+        answering.join();
+    }
+
     fn queued_sends_are_in_flight_and_leave_when_the_driver_is_quiesced(case) {
         let mut bench = case.open();
         let (socket, peer) = bench.tcp_pair();

@@ -98,6 +98,8 @@ pub(crate) enum Act {
     Write { bytes: Vec<u8>, piece: usize },
     /// Reads until the end.
     Read,
+    /// Reads a question of this length, and answers it.
+    Answer { question: usize, answer: Vec<u8> },
 }
 
 /// Something that goes on beside the driver.

@@ -69,6 +69,11 @@ impl Simulated {
     fn world(&self) -> &World {
         self.machine.world()
     }
+
+    /// What a driver is opened with.
+    pub(crate) fn parts(&self) -> (&Simulation, HostId, RingTraits) {
+        (&self.machine.simulation, self.machine.host, self.traits)
+    }
 }
 
 impl Machine {
@@ -116,7 +121,8 @@ impl Environment for Simulated {
         let small = DriverOptions::default().submission_entries(8).completion_entries(16).buffers(4);
         let has_wishes = *options != DriverOptions::default();
         let options = if self.is_small && !has_wishes { &small } else { options };
-        self.machine.simulation.open(self.machine.host, options, self.traits).expect("a driver").0
+        let (simulation, host, traits) = self.parts();
+        simulation.open(host, options, traits).expect("a driver").0
     }
 
     fn pair(&self, driver: &mut dyn Driver, domain: Domain) -> (Socket, Box<dyn Peer>) {

@@ -71,6 +71,11 @@ impl Peer for Socket {
                 bytes.chunks(piece).for_each(|piece| self.write_all(piece).expect("write"));
                 Vec::new()
             }
+            Act::Answer { question, answer } => {
+                self.read_exact(&mut vec![0; question]).expect("read");
+                self.write_all(&answer).expect("write");
+                Vec::new()
+            }
             Act::Read => {
                 let mut bytes = Vec::new();
                 self.read_to_end(&mut bytes).expect("read");

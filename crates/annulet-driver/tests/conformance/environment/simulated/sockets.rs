@@ -132,31 +132,45 @@ impl Peer for Endpoint {
 
     fn meanwhile(self: Box<Self>, act: Act) -> Actor {
         let machine = Rc::clone(&self.machine);
-        match act {
+        let (question, answer) = match act {
             Act::Write { bytes, piece } => {
                 let mut sent = 0;
-                machine.start(Duration::ZERO, move || {
-                    while sent < bytes.len() {
-                        // What is left of a piece goes first.
-                        let end = bytes.len().min(sent - sent % piece + piece);
-                        sent += unless_it_would_block(self.send(&bytes[sent..end]))?;
-                    }
-                    Some(Vec::new())
-                })
+                return machine.start(Duration::ZERO, move || self.write_step(&bytes, &mut sent, piece));
             }
-            Act::Read => {
-                let mut bytes = Vec::new();
-                machine.start(Duration::ZERO, move || {
-                    let mut block = [0; 16 * 1024];
-                    loop {
-                        match unless_it_would_block(self.receive(&mut block))? {
-                            0 => return Some(std::mem::take(&mut bytes)),
-                            count => bytes.extend_from_slice(&block[..count]),
-                        }
-                    }
-                })
+            Act::Read => (usize::MAX, Vec::new()),
+            Act::Answer { question, answer } => (question, answer),
+        };
+        let (mut bytes, mut sent) = (Vec::new(), 0);
+        machine.start(Duration::ZERO, move || {
+            self.read_step(&mut bytes, question)?;
+            self.write_step(&answer, &mut sent, answer.len())?;
+            Some(std::mem::take(&mut bytes))
+        })
+    }
+}
+
+/// Steps of actors: what can be done now. `None`: there is more to do.
+impl Endpoint {
+    fn write_step(&self, bytes: &[u8], sent: &mut usize, piece: usize) -> Option<Vec<u8>> {
+        while *sent < bytes.len() {
+            // What is left of a piece goes first.
+            let end = bytes.len().min(*sent - *sent % piece + piece);
+            *sent += unless_it_would_block(self.send(&bytes[*sent..end]))?;
+        }
+        Some(Vec::new())
+    }
+
+    /// Until the end, or until there are so many bytes.
+    fn read_step(&self, bytes: &mut Vec<u8>, length: usize) -> Option<()> {
+        let mut block = [0; 16 * 1024];
+        while bytes.len() < length {
+            let left = block.len().min(length - bytes.len());
+            match unless_it_would_block(self.receive(&mut block[..left]))? {
+                0 => break,
+                count => bytes.extend_from_slice(&block[..count]),
             }
         }
+        Some(())
     }
 }
 
