@@ -58,6 +58,15 @@ pub struct RingTraits {
     pub quiet_sends: bool,
 }
 
+impl From<RingTraits> for Setup {
+    fn from(traits: RingTraits) -> Self {
+        let RingTraits { receive_cap, unix_end, quiet_sends } = traits;
+        let always =
+            Traits { registered_ring: true, absolute_timeout: true, no_iowait: true, ..Traits::default() };
+        Self { rung: Rung::DeferredIndexed, traits: Traits { receive_cap, unix_end, quiet_sends, ..always } }
+    }
+}
+
 /// The kernels of a world. A handle: cloning gives another on the same.
 #[derive(Clone)]
 pub struct Simulation(Rc<Shared>);
@@ -138,6 +147,17 @@ impl Simulation {
         options: &DriverOptions,
         traits: RingTraits,
     ) -> io::Result<(Box<dyn Driver>, SeatId)> {
+        let (driver, seat) = self.open_ring(host, options, traits.into())?;
+        Ok((Box::new(driver), seat))
+    }
+
+    /// [`open`](Self::open), for whoever looks into the driver.
+    pub(crate) fn open_ring(
+        &self,
+        host: HostId,
+        options: &DriverOptions,
+        setup: Setup,
+    ) -> io::Result<(UringDriver<SimulatedKernel>, SeatId)> {
         let id = self.0.seats.borrow().len() as u32;
         let chance = |purpose| self.0.world.chance(purpose, u64::from(id));
         let (submissions, completions) = (
@@ -164,16 +184,8 @@ impl Simulation {
         });
         self.0.seats.borrow_mut().push(Rc::clone(&seat));
         let kernel = SimulatedKernel::new(self.clone(), seat);
-        let traits = Traits {
-            registered_ring: true,
-            absolute_timeout: true,
-            no_iowait: true,
-            receive_cap: traits.receive_cap,
-            unix_end: traits.unix_end,
-            quiet_sends: traits.quiet_sends,
-        };
-        let driver = UringDriver::on(kernel, Setup { rung: Rung::DeferredIndexed, traits }, options)?;
-        Ok((Box::new(driver), SeatId(id)))
+        let driver = UringDriver::on(kernel, setup, options)?;
+        Ok((driver, SeatId(id)))
     }
 
     pub(crate) fn shared(&self) -> &Shared {

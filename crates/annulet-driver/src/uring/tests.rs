@@ -3,17 +3,25 @@
 
 mod buffers;
 mod ending;
+/// Whoever is at the other end, as in the suite that every driver has to pass.
+#[allow(dead_code, reason = "the suite needs more of it")]
+#[path = "../../tests/conformance/environment/mod.rs"]
+mod environment;
 mod queues;
 mod sends;
 mod streams;
 mod waiting;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::collections::VecDeque;
+use std::net::Shutdown;
+use std::rc::Rc;
 use std::time::Duration;
 
+use io_uring::squeue;
+
+use self::environment::{Act, Environment, Linux, Peer, Simulated};
 use super::*;
+use crate::choice::DriverChoice;
 use crate::counters::CounterSet;
 use crate::op::Op;
 use crate::payload::Payload;
@@ -37,20 +45,59 @@ fn setups() -> Vec<Setup> {
     setups
 }
 
+/// On this kernel and on a simulated one.
 fn each(options: &DriverOptions, mut test: impl FnMut(Bench)) {
     for setup in setups() {
         let driver = UringDriver::new(setup, options).expect("a driver");
-        test(Bench { driver, setup, completions: Vec::new() });
+        let environment = Linux::new(DriverChoice::Uring).expect("there is a setup");
+        test(Bench::new(driver, setup, environment));
+    }
+    for environment in Simulated::all() {
+        let (simulation, host, traits) = environment.parts();
+        let setup = traits.into();
+        let (driver, _) = simulation.open_ring(host, options, setup).expect("a driver");
+        test(Bench::new(driver, setup, environment));
+    }
+}
+
+/// A driver, and what only these tests do to it.
+trait Tested: Driver {
+    fn sizes(&self) -> (u32, u32);
+
+    /// Entries that are to be handed over.
+    fn staged(&mut self) -> &mut VecDeque<squeue::Entry>;
+
+    /// Has the kernel bring forth completions.
+    fn enter(&mut self);
+}
+
+impl<K: Kernel> Tested for UringDriver<K> {
+    fn sizes(&self) -> (u32, u32) {
+        self.ring.sizes()
+    }
+
+    fn staged(&mut self) -> &mut VecDeque<squeue::Entry> {
+        self.operations.staged()
+    }
+
+    fn enter(&mut self) {
+        self.ring.enter(Wait::Poll).expect("enter");
     }
 }
 
 struct Bench {
-    driver: UringDriver,
+    driver: Box<dyn Tested>,
     setup: Setup,
+    environment: Rc<dyn Environment>,
     completions: Vec<Completion>,
 }
 
 impl Bench {
+    fn new(driver: impl Tested + 'static, setup: Setup, environment: impl Environment + 'static) -> Self {
+        eprintln!("on {environment}, {setup:?}");
+        Self { driver: Box::new(driver), setup, environment: Rc::new(environment), completions: Vec::new() }
+    }
+
     /// Turns until `done` says so of all completions gathered.
     fn until(&mut self, mut done: impl FnMut(&[Completion]) -> bool) -> Vec<Completion> {
         let deadline = self.driver.clock() + LONG;
@@ -84,16 +131,34 @@ impl Bench {
     }
 
     /// A stream of the driver and its peer.
-    fn unix(&mut self) -> (Socket, UnixStream) {
-        let (near, far) = UnixStream::pair().expect("socketpair");
-        (self.driver.sockets().adopt(near.into()), far)
+    fn unix(&mut self) -> (Socket, Box<dyn Peer>) {
+        self.environment.pair(&mut *self.driver, Domain::Unix)
     }
 
-    fn tcp(&mut self) -> (Socket, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let far = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
-        let (near, _) = listener.accept().expect("accept");
-        (self.driver.sockets().adopt(near.into()), far)
+    fn tcp(&mut self) -> (Socket, Box<dyn Peer>) {
+        self.environment.pair(&mut *self.driver, Domain::V4)
+    }
+
+    /// A client of a listener.
+    fn connect(&self, address: &Address) -> Box<dyn Peer> {
+        self.environment.try_connect(address).expect("connect")
+    }
+
+    /// A connection with both of its ends at the driver.
+    fn own_pair(&mut self) -> (Socket, Socket) {
+        let (listener, address) = self.listen();
+        let client = self.driver.sockets().open(Domain::V4).expect("socket");
+        self.driver.submit(Token(0), Op::Connect { socket: client, address });
+        assert!(matches!(self.count(1)[..], [Completion { outcome: Outcome::Connected, .. }]));
+        self.driver.submit(Token(0), Op::Accept { listener });
+        let completions = self.count(1);
+        let [Completion { outcome: Outcome::Accepted(server), key, .. }] = completions[..] else {
+            panic!("{completions:?}")
+        };
+        self.driver.cancel(key);
+        self.count(1);
+        self.driver.close(listener);
+        (client, server)
     }
 
     fn receive(&mut self, token: u64, socket: Socket) -> Key {

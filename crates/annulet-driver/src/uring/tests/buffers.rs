@@ -45,10 +45,9 @@ fn a_small_pool_serves_many_connections() {
 fn parked_receives_are_served_in_turn_beside_one_that_floods() {
     let options = DriverOptions::default().buffers(4).buffers_max(4).buffer_size(512);
     each(&options, |mut bench| {
-        let (flood, mut source) = bench.unix();
+        let (source, flood) = bench.own_pair();
         let mut others: Vec<_> = (0..20).map(|_| bench.unix()).collect();
         bench.receive(99, flood);
-        source.set_nonblocking(true).expect("nonblocking");
         for (number, (socket, far)) in others.iter_mut().enumerate() {
             bench.receive(number as u64, *socket);
             far.write_all(b"x").expect("write");
@@ -56,7 +55,7 @@ fn parked_receives_are_served_in_turn_beside_one_that_floods() {
         let mut waiting: Vec<u64> = (0..20).collect();
         let mut kept = Vec::new();
         for _ in 0..200 {
-            while source.write(&[1; 4096]).is_ok() {}
+            while bench.driver.try_send(source, &[1; 4096]).is_ok() {}
             bench.driver.turn(Wait::Poll, &mut bench.completions).expect("turn");
             for completion in bench.completions.drain(..) {
                 waiting.retain(|token| *token != completion.token.0);

@@ -14,8 +14,7 @@ fn quiescing_ends_every_kind_of_operation_and_closes_what_nobody_will_see() {
         bench.driver.submit(Token(2), Op::Writable { socket });
         bench.driver.submit(Token(3), Op::Signal { signals: vec![libc::SIGWINCH] });
         bench.settle();
-        let clients: Vec<_> =
-            (0..5).map(|_| TcpStream::connect(address.as_tcp().expect("tcp")).expect("connect")).collect();
+        let clients: Vec<_> = (0..5).map(|_| bench.connect(&address)).collect();
         let open = bench.driver.sockets().open(Domain::V4).expect("socket");
         bench.driver.submit(Token(4), Op::Connect { socket: open, address });
         assert_eq!(bench.driver.in_flight(), 5);
@@ -73,7 +72,7 @@ fn what_cannot_be_reaped_in_time_is_reported_and_leaked() {
         let completions = bench.count(1);
         assert!(bench.settle().is_empty());
         bench.receive(1, lost);
-        bench.driver.operations.staged().clear();
+        bench.driver.staged().clear();
         let start = bench.driver.clock();
         assert_eq!(bench.driver.quiesce(Duration::from_millis(30)), 1);
         assert!(bench.driver.clock() - start >= Duration::from_millis(30));

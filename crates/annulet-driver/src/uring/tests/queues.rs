@@ -82,7 +82,7 @@ fn a_completion_for_a_former_tenant_is_counted_and_does_nothing() {
         let next = bench.receive(1, socket);
         assert_eq!(next.slot, key.slot);
         // The kernel completes what it is given with the key it is given.
-        bench.driver.operations.staged().push_back(entry::nop(key));
+        bench.driver.staged().push_back(entry::nop(key));
         assert!(bench.settle().is_empty());
         assert_eq!(bench.counter("stale_completions"), 1);
         assert_eq!(bench.driver.in_flight(), 1);

@@ -56,16 +56,11 @@ fn sends_leave_in_the_one_entry_of_the_turn_and_those_that_succeed_say_nothing()
 #[test]
 fn a_turn_that_sleeps_sends_before_it_does_so_in_one_entry() {
     each_with_queue(&DriverOptions::default(), |mut bench| {
-        let (socket, mut far) = bench.unix();
+        let (socket, far) = bench.unix();
         bench.receive(1, socket);
         bench.settle();
         let enters = bench.counter("enters");
-        let peer = std::thread::spawn(move || {
-            let mut bytes = [0; 8];
-            far.read_exact(&mut bytes).expect("read");
-            far.write_all(b"answer").expect("write");
-            far
-        });
+        let peer = far.meanwhile(Act::Answer { question: 8, answer: b"answer".into() });
         push(&mut bench, socket, "question");
         let deadline = bench.driver.clock() + LONG;
         bench.driver.turn(Wait::Until(Some(deadline)), &mut bench.completions).expect("turn");
@@ -74,7 +69,7 @@ fn a_turn_that_sleeps_sends_before_it_does_so_in_one_entry() {
         assert!(matches!(bench.completions[0].outcome, Outcome::Sent));
         let completions = bench.until(|seen| bytes(seen).len() == 6);
         assert_eq!(bytes(&completions), b"answer");
-        drop(peer.join().expect("peer"));
+        peer.join();
     });
 }
 
@@ -112,7 +107,7 @@ fn results_come_first_and_complete_from_a_completion_queue_that_overflows() {
         }
         // The kernel brings forth so many at a time.
         for _ in 0..STREAMS {
-            bench.driver.ring.enter(Wait::Poll).expect("enter");
+            bench.driver.enter();
         }
         for pair in &pairs {
             push(&mut bench, pair.0, "x");

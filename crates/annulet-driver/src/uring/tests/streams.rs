@@ -6,21 +6,16 @@ use super::*;
 fn a_receive_that_the_kernel_ends_early_goes_on() {
     let options = DriverOptions::default();
     each(&options, |mut bench| {
-        let (socket, mut far) = bench.tcp();
+        let (socket, far) = bench.tcp();
         bench.receive(0, socket);
-        let sender = std::thread::spawn(move || {
-            far.write_all(&vec![3; 1 << 20]).expect("write");
-            far
-        });
-        let completions = bench.until(|seen| bytes(seen).len() == 1 << 20);
-        assert!(completions.iter().all(|completion| !completion.last));
-        let far = sender.join().expect("sender");
+        let sender = far.meanwhile(Act::Write { bytes: vec![3; 1 << 20], piece: 1 << 20 });
+        let completions = bench.until(|seen| seen.iter().any(is_last));
+        assert_eq!(bytes(&completions).len(), 1 << 20);
+        assert!(matches!(completions.last(), Some(Completion { outcome: Outcome::End, .. })));
+        sender.join();
         if bench.setup.traits.receive_cap {
             assert!(bench.counter("rearms") >= 15, "{}", bench.counter("rearms"));
         }
-        far.shutdown(Shutdown::Write).expect("shutdown");
-        let completions = bench.count(1);
-        assert!(matches!(completions[0], Completion { outcome: Outcome::End, last: true, .. }));
     });
 }
 
@@ -48,8 +43,7 @@ fn accepting_goes_on_until_cancelled_and_loses_no_connection() {
         let (listener, address) = bench.listen();
         let key = bench.driver.submit(Token(1), Op::Accept { listener });
         bench.settle();
-        let address = address.as_tcp().expect("tcp");
-        let clients: Vec<_> = (0..100).map(|_| TcpStream::connect(address).expect("connect")).collect();
+        let clients: Vec<_> = (0..100).map(|_| bench.connect(&address)).collect();
         let mut accepted = Vec::new();
         let take = |completions: Vec<Completion>, accepted: &mut Vec<Socket>| {
             for Completion { outcome, last, .. } in completions {
@@ -62,7 +56,7 @@ fn accepting_goes_on_until_cancelled_and_loses_no_connection() {
             let completions = bench.count(1);
             take(completions, &mut accepted);
         }
-        let late = TcpStream::connect(address).expect("connect");
+        let late = bench.connect(&address);
         bench.driver.cancel(key);
         let completions = bench.until(|seen| seen.iter().any(is_last));
         assert!(matches!(completions.last(), Some(Completion { outcome: Outcome::Cancelled, .. })));
