@@ -36,25 +36,24 @@ use crate::choice::DriverKind;
 use crate::counters::DriverCounters;
 use crate::driver::{Driver, Sockets, Unpark, Wait};
 use crate::instant::Instant;
-use crate::kernel::Calls;
+use crate::kernel::{Calls, Kernel, Linux, Polling};
 use crate::op::{Completion, Key, Op, Token};
 use crate::options::DriverOptions;
 use crate::pool::{BufferPool, Chunk};
-use crate::signals::SignalWatch;
 use crate::slots::Slots;
 use crate::socket::Socket;
-use crate::sys::epoll::{Poller, READABLE};
-use crate::sys::{self, KernelSockets, WakeFd};
+use crate::sys::epoll::READABLE;
 
 /// Events taken from the kernel at a time. More stay queued there, in order. No more than the buffers a pool usually
 /// starts with: one message from each connection does not make it grow, and what a turn touches stays in the cache.
 const EVENTS_PER_TURN: usize = 128;
 
 /// The epoll implementation of [`Driver`].
-pub(crate) struct EpollDriver {
-    poller: Poller,
-    wake: Arc<WakeFd>,
-    sockets: EpollSockets,
+pub(crate) struct EpollDriver<K: Kernel = Linux> {
+    kernel: K,
+    poller: K::Poller,
+    wake: Arc<K::Wake>,
+    sockets: EpollSockets<K::Calls>,
     pool: BufferPool,
     counters: Arc<DriverCounters>,
     operations: Slots<Operation>,
@@ -66,39 +65,50 @@ pub(crate) struct EpollDriver {
     serving: Vec<Place>,
     /// Descriptors whose bytes wait for a buffer, first come first served.
     starved: Vec<Place>,
-    signals: Vec<(Key, SignalWatch)>,
+    signals: Vec<(Key, K::Signals)>,
     /// The latest wait was allowed to sleep.
     has_slept: bool,
     now: Instant,
 }
 
-impl EpollDriver {
+impl EpollDriver<Linux> {
     /// # Errors
     /// Descriptor exhaustion, or no address space for the pool.
     pub(crate) fn new(options: &DriverOptions) -> io::Result<Self> {
+        Self::on(Linux, options)
+    }
+}
+
+impl<K: Kernel> EpollDriver<K> {
+    /// Opens a driver on `kernel`.
+    ///
+    /// # Errors
+    /// As for [`new`](EpollDriver::new).
+    pub(crate) fn on(kernel: K, options: &DriverOptions) -> io::Result<Self> {
         let counters = Arc::new(DriverCounters::default());
         let pool = BufferPool::new(&options.pool, Arc::clone(&counters))?;
         pool.publish_usage();
-        let poller = Poller::new(EVENTS_PER_TURN)?;
-        let wake = Arc::new(WakeFd::new()?);
+        let poller = kernel.poller(EVENTS_PER_TURN)?;
+        let wake = kernel.wake()?;
         poller.watch(wake.as_raw_fd(), READABLE, WAKE)?;
         Ok(Self {
             poller,
             wake,
             sockets: EpollSockets {
-                kernel: KernelSockets::new(Arc::clone(&counters), true),
+                kernel: kernel.calls(Arc::clone(&counters), true),
                 table: Table::default(),
             },
             pool,
             counters,
-            operations: Slots::new(),
+            operations: Slots::starting_at(kernel.first_generation()),
             ended: Vec::new(),
             ready: Vec::new(),
             serving: Vec::new(),
             starved: Vec::new(),
             signals: Vec::new(),
             has_slept: false,
-            now: sys::monotonic_now(),
+            now: kernel.monotonic_now(),
+            kernel,
         })
     }
 
@@ -120,7 +130,7 @@ impl EpollDriver {
             Wait::Poll => Some(Duration::ZERO),
             Wait::Until(None) => None,
             // A fresh look at the clock: handlers have run since the latest turn, and the kernel wants a duration.
-            Wait::Until(Some(deadline)) => Some(deadline - sys::monotonic_now()),
+            Wait::Until(Some(deadline)) => Some(deadline - self.kernel.monotonic_now()),
         };
         self.ask(limit)
     }
@@ -134,7 +144,7 @@ impl EpollDriver {
     }
 }
 
-impl Driver for EpollDriver {
+impl<K: Kernel> Driver for EpollDriver<K> {
     fn kind(&self) -> DriverKind {
         DriverKind::Epoll
     }
@@ -149,7 +159,7 @@ impl Driver for EpollDriver {
 
     fn turn(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> io::Result<()> {
         self.wait(wait)?;
-        self.now = sys::monotonic_now();
+        self.now = self.kernel.monotonic_now();
         if !self.ended.is_empty() {
             self.tell_ended(completions);
         }
@@ -164,6 +174,10 @@ impl Driver for EpollDriver {
         Ok(())
     }
 
+    fn is_asleep(&self) -> bool {
+        !self.has_work() && self.poller.is_asleep()
+    }
+
     fn peek(&mut self) -> bool {
         // A broken epoll descriptor is reported by the turn.
         self.has_work() || self.ask(Some(Duration::ZERO)).is_err() || self.poller.filled() > 0
@@ -174,15 +188,15 @@ impl Driver for EpollDriver {
     }
 
     fn clock(&self) -> Instant {
-        sys::monotonic_now()
+        self.kernel.monotonic_now()
     }
 
     fn wall_clock(&self) -> SystemTime {
-        sys::wall_clock()
+        self.kernel.wall_clock()
     }
 
     fn entropy(&mut self, bytes: &mut [u8]) {
-        sys::entropy(bytes);
+        self.kernel.entropy(bytes);
     }
 
     fn unparker(&self) -> Arc<dyn Unpark> {
@@ -246,7 +260,7 @@ impl Driver for EpollDriver {
     }
 }
 
-impl EpollDriver {
+impl<K: Kernel> EpollDriver<K> {
     /// Notes when a send filled the send buffer. Out of line, for most take everything at once and need no note.
     #[inline(never)]
     fn note_sent(&mut self, socket: Socket, offered: usize, result: io::Result<usize>) -> io::Result<usize> {

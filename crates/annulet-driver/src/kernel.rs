@@ -17,9 +17,10 @@ use crate::counters::DriverCounters;
 use crate::driver::{Sockets, Unpark, Wait};
 use crate::instant::Instant;
 use crate::op::Key;
-use crate::pool::Chunk;
+use crate::pool::{BufferPool, Chunk, Filled};
 use crate::signals::SignalWatch;
-use crate::socket::Socket;
+use crate::socket::{Address, Socket};
+use crate::sys::epoll::Poller;
 use crate::sys::{self, KernelSockets, WakeFd};
 use crate::uring::{Ring, Rung, Watch};
 
@@ -31,6 +32,7 @@ pub(crate) trait Kernel: Clone + 'static {
     type Watch: RoomWatch;
     type Signals: SignalNotes;
     type Calls: Calls;
+    type Poller: Polling;
 
     /// A ring for the calling thread. `has_absolute_timeout`: whether this kernel takes deadlines.
     ///
@@ -58,8 +60,14 @@ pub(crate) trait Kernel: Clone + 'static {
     /// For signals that do not exist or cannot be caught.
     fn signals(&self, signals: &[i32], wake: &Arc<Self::Wake>) -> io::Result<Self::Signals>;
 
-    /// Calls on sockets in blocking mode, counted.
-    fn calls(&self, counters: Arc<DriverCounters>) -> Self::Calls;
+    /// Calls on sockets, counted. `nonblocking`: the mode they are opened in.
+    fn calls(&self, counters: Arc<DriverCounters>, nonblocking: bool) -> Self::Calls;
+
+    /// A poller that takes up to `capacity` events at a time.
+    ///
+    /// # Errors
+    /// Descriptor exhaustion.
+    fn poller(&self, capacity: usize) -> io::Result<Self::Poller>;
 
     fn monotonic_now(&self) -> Instant;
 
@@ -182,6 +190,40 @@ pub(crate) trait RoomWatch: AsRawFd {
     fn take(&mut self, report: impl FnMut(Key));
 }
 
+/// Readiness told by edges: epoll(7), as [`Poller`] does it.
+pub(crate) trait Polling {
+    /// Reports edges of `interest` from now on, with `data`, beginning with the present state: both adding and
+    /// changing look at the file at once, so no edge is lost between the last failed attempt and this call.
+    ///
+    /// # Errors
+    /// ENOSPC (`fs.epoll.max_user_watches`), ENOMEM, EPERM for a file that cannot be watched.
+    fn watch(&self, descriptor: RawFd, interest: u32, data: u64) -> io::Result<()>;
+
+    /// Stops watching. Needed only for a file that stays open under another descriptor; closing the last one does it.
+    fn forget(&self, descriptor: RawFd);
+
+    /// Waits for events, no longer than `limit`, and returns how many there are: 0 also when a signal interrupted.
+    ///
+    /// # Errors
+    /// Only for a broken epoll descriptor.
+    fn wait(&mut self, limit: Option<Duration>) -> io::Result<usize>;
+
+    /// Number of events of the latest wait.
+    fn filled(&self) -> usize;
+
+    /// Flags and data of one of the [`filled`](Self::filled) events.
+    fn event(&self, index: usize) -> (u32, u64);
+
+    /// Forgets the events of the latest wait.
+    fn clear(&mut self);
+
+    /// True while the sleep lasts that the latest [`wait`](Self::wait) was allowed, on a kernel that does not keep its
+    /// caller.
+    fn is_asleep(&self) -> bool {
+        false
+    }
+}
+
 /// Signals noted as they arrive.
 pub(crate) trait SignalNotes {
     /// Those that arrived since the last call: bit `n` for signal `n`.
@@ -208,6 +250,25 @@ pub(crate) trait Calls: Sockets {
     /// Closes the descriptor.
     fn close(&mut self, socket: Socket);
 
+    /// Receives into the pool's first free buffer; no bytes are the end of the stream. `None` when no buffer is free: the
+    /// socket was not asked.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there, else the connection's error.
+    fn receive_pooled(&self, socket: RawFd, pool: &BufferPool) -> Option<io::Result<Filled>>;
+
+    /// Takes a connection from a listener in non-blocking mode.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the queue is empty; see accept(2) for the many others.
+    fn accept(&self, listener: RawFd) -> io::Result<RawFd>;
+
+    /// Starts to connect a socket in non-blocking mode.
+    ///
+    /// # Errors
+    /// EINPROGRESS when the answer will come later, also where the call was interrupted (connect(2)).
+    fn connect(&self, socket: Socket, address: &Address) -> io::Result<()>;
+
     /// True for a Unix socket.
     fn is_unix(&self, socket: RawFd) -> bool;
 
@@ -229,6 +290,7 @@ impl Kernel for Linux {
     type Watch = Watch;
     type Signals = SignalWatch;
     type Calls = KernelSockets;
+    type Poller = Poller;
 
     fn ring(
         &self,
@@ -252,8 +314,12 @@ impl Kernel for Linux {
         SignalWatch::new(signals, wake)
     }
 
-    fn calls(&self, counters: Arc<DriverCounters>) -> KernelSockets {
-        KernelSockets::new(counters, false)
+    fn calls(&self, counters: Arc<DriverCounters>, nonblocking: bool) -> KernelSockets {
+        KernelSockets::new(counters, nonblocking)
+    }
+
+    fn poller(&self, capacity: usize) -> io::Result<Poller> {
+        Poller::new(capacity)
     }
 
     #[inline]

@@ -1,10 +1,12 @@
-//! Simulated kernels: io_uring on the sockets of a [`World`], one ring for each reactor.
+//! Simulated kernels: io_uring and epoll on the sockets of a [`World`], one ring or one instance for each reactor.
 
 mod buffers;
 mod calls;
 mod entry;
 mod kernel;
 mod operation;
+mod poller;
+mod polls;
 mod ring;
 mod room;
 mod story;
@@ -14,18 +16,20 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use self::kernel::SimulatedKernel;
+use self::polls::Polls;
 use self::ring::Ring;
 use self::room::Room;
 use self::wake::Wake;
 use crate::descriptor::Descriptor;
 use crate::driver::Driver;
+use crate::epoll::EpollDriver;
 use crate::instant::Instant;
 use crate::options::DriverOptions;
 use crate::sim::Fault;
@@ -40,6 +44,9 @@ use crate::uring::{Rung, Setup, Traits, UringDriver};
 pub(crate) const RUN: u64 = 1;
 pub(crate) const STALE: u64 = 2;
 const ROUSE: u64 = 3;
+const EDGE: u64 = 4;
+/// Longest that an edge is held back.
+const LATE_MAX_NANOS: u64 = 20_000_000;
 /// Kinds from here on are for the layers above: [`Simulation::run_next`] gives them back.
 pub const OUTSIDE: u64 = 256;
 
@@ -97,6 +104,8 @@ pub(crate) enum Interest {
     Operation { seat: u32, number: u64 },
     /// A ring's watch for room.
     Room { seat: u32, descriptor: RawFd },
+    /// An epoll instance.
+    Edge { seat: u32, descriptor: RawFd },
 }
 
 /// One reactor's kernel.
@@ -105,6 +114,7 @@ pub(crate) struct Seat {
     pub(crate) host: HostId,
     pub(crate) ring: RefCell<Ring>,
     pub(crate) room: RefCell<Room>,
+    pub(crate) polls: RefCell<Polls>,
     pub(crate) wake: RefCell<Option<Arc<Wake>>>,
     /// Times the wake was rung.
     rung: Cell<u64>,
@@ -137,7 +147,7 @@ impl Simulation {
         &self.0.world
     }
 
-    /// A driver for one more reactor of `host`, and its seat.
+    /// A driver on io_uring for one more reactor of `host`, and its seat.
     ///
     /// # Errors
     /// The simulated kernel's: no descriptors.
@@ -158,6 +168,21 @@ impl Simulation {
         options: &DriverOptions,
         setup: Setup,
     ) -> io::Result<(UringDriver<SimulatedKernel>, SeatId)> {
+        let (kernel, seat) = self.kernel(host, options);
+        Ok((UringDriver::on(kernel, setup, options)?, seat))
+    }
+
+    /// A driver on epoll, and its seat.
+    ///
+    /// # Errors
+    /// The simulated kernel's: no descriptors.
+    pub fn open_epoll(&self, host: HostId, options: &DriverOptions) -> io::Result<(Box<dyn Driver>, SeatId)> {
+        let (kernel, seat) = self.kernel(host, options);
+        Ok((Box::new(EpollDriver::on(kernel, options)?), seat))
+    }
+
+    /// The kernel of one more reactor.
+    fn kernel(&self, host: HostId, options: &DriverOptions) -> (SimulatedKernel, SeatId) {
         let id = self.0.seats.borrow().len() as u32;
         let chance = |purpose| self.0.world.chance(purpose, u64::from(id));
         let (submissions, completions) = (
@@ -174,6 +199,7 @@ impl Simulation {
                 completions as usize,
             )),
             room: RefCell::new(Room::new()),
+            polls: RefCell::default(),
             wake: RefCell::default(),
             rung: Cell::new(0),
             signals: RefCell::default(),
@@ -183,9 +209,7 @@ impl Simulation {
             asleep: Cell::new(None),
         });
         self.0.seats.borrow_mut().push(Rc::clone(&seat));
-        let kernel = SimulatedKernel::new(self.clone(), seat);
-        let driver = UringDriver::on(kernel, setup, options)?;
-        Ok((driver, SeatId(id)))
+        (SimulatedKernel::new(self.clone(), seat), SeatId(id))
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -216,6 +240,9 @@ impl Simulation {
             if is_rung {
                 seat.rung.set(seat.rung.get() + 1);
                 self.0.poke_poll(&seat);
+                if let Some(wake) = &*seat.wake.borrow() {
+                    seat.polls.borrow_mut().queue(wake.as_raw_fd());
+                }
             }
         }
         let abandoned = std::mem::take(&mut *self.0.abandoned.lock().unwrap_or_else(PoisonError::into_inner));
@@ -256,6 +283,10 @@ impl Simulation {
             }
             Happened::Outside(Outside { kind: STALE, a, b }) => {
                 self.0.seat(a as u32).ring.borrow_mut().complete_stale(&self.0, b);
+                Happened::Nothing
+            }
+            Happened::Outside(Outside { kind: EDGE, a, b }) => {
+                self.0.seat(a as u32).polls.borrow_mut().queue(b as RawFd);
                 Happened::Nothing
             }
             Happened::Outside(Outside { kind: ROUSE, a, .. }) => {
@@ -317,6 +348,29 @@ impl Simulation {
             self.sleep(seat, deadline);
         }
         taken
+    }
+
+    /// Asks a seat's epoll instance for events, and sleeps as allowed when there are none.
+    pub(crate) fn poll(
+        &self,
+        seat: &Seat,
+        capacity: usize,
+        sleep: Option<Option<Instant>>,
+    ) -> Vec<(u32, u64)> {
+        let world = &self.0.world;
+        seat.asleep.set(None);
+        world.advance(Duration::from_nanos(seat.costs.borrow_mut().between(200, 2000)));
+        self.collect();
+        let events = seat.polls.borrow_mut().take(world, capacity);
+        if !events.is_empty() {
+            return events;
+        }
+        if let Some(deadline) = sleep
+            && !world.hit(Fault::Interrupted, crate::sim::Operation::Enter)
+        {
+            self.sleep(seat, deadline);
+        }
+        if seat.asleep.get().is_some() { Vec::new() } else { seat.polls.borrow_mut().take(world, capacity) }
     }
 
     fn sleep(&self, seat: &Seat, deadline: Option<Instant>) {
@@ -428,6 +482,7 @@ impl Shared {
                     Interest::Operation { seat, number } => {
                         self.seat(seat).ring.borrow_mut().poke(self, number);
                     }
+                    Interest::Edge { seat, descriptor } => self.edge(seat, descriptor),
                     Interest::Room { seat, descriptor } => {
                         let seat = self.seat(seat);
                         let has_news = seat.room.borrow_mut().look(&self.world, descriptor);
@@ -444,6 +499,17 @@ impl Shared {
     /// A seat's wake or watch has something to tell: its polls get on.
     pub(crate) fn poke_poll(&self, seat: &Seat) {
         seat.ring.borrow_mut().poke_polls(self);
+    }
+
+    /// Something happened to a file that an epoll instance watches.
+    fn edge(&self, seat: u32, descriptor: RawFd) {
+        if self.world.hit(Fault::LateCompletion, crate::sim::Operation::Receive) {
+            let nanos = self.world.severity(Fault::LateCompletion, 1, LATE_MAX_NANOS);
+            let event = Outside { kind: EDGE, a: u64::from(seat), b: descriptor as u64 };
+            self.world.schedule(self.world.now() + Duration::from_nanos(nanos), event);
+        } else {
+            self.seat(seat).polls.borrow_mut().queue(descriptor);
+        }
     }
 
     /// True for the descriptor of a watch for room.
@@ -481,7 +547,7 @@ impl Shared {
 impl Seat {
     /// Something that ends a sleep.
     fn has_news(&self) -> bool {
-        self.ring.borrow().has_completions() || self.has_work()
+        self.ring.borrow().has_completions() || self.polls.borrow().is_ready() || self.has_work()
     }
 
     /// Something that only entering the ring brings forth.

@@ -28,7 +28,7 @@ pub(crate) use address::{from_sockaddr, read_sockaddr, to_sockaddr};
 pub(crate) use clock::{entropy, monotonic_now, wall_clock};
 pub(crate) use release::kernel_release;
 pub(crate) use sockets::KernelSockets;
-pub(crate) use stream::{accept, is_of_the_connection, receive_pooled};
+pub(crate) use stream::is_of_the_connection;
 pub(crate) use wake::WakeFd;
 
 use std::io;

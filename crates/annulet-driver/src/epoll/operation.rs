@@ -4,9 +4,9 @@ use std::io;
 
 use super::EpollDriver;
 use super::table::{Flag, Side};
-use crate::kernel::SignalNotes;
+use crate::kernel::{Calls, Kernel, Polling, SignalNotes};
 use crate::op::{Completion, Key, Op, Outcome, Token};
-use crate::signals::{self, SignalWatch};
+use crate::signals;
 use crate::socket::{Address, Socket};
 use crate::sys::epoll::{READ_CLOSED, READABLE, WRITABLE};
 
@@ -56,7 +56,7 @@ impl Ending {
     }
 }
 
-impl EpollDriver {
+impl<K: Kernel> EpollDriver<K> {
     pub(super) fn start(&mut self, token: Token, op: Op) -> Key {
         match op {
             Op::Accept { listener } => self.start_reading(token, listener, Kind::Accept),
@@ -108,7 +108,7 @@ impl EpollDriver {
         let operation =
             Operation { token, socket: Socket::from_raw(-1), kind: Kind::Signal, has_ended: false };
         let key = self.operations.insert(operation);
-        match SignalWatch::new(numbers, &self.wake) {
+        match self.kernel.signals(numbers, &self.wake) {
             Ok(watch) => self.signals.push((key, watch)),
             Err(error) => self.end(key, Ending::of(&error)),
         }

@@ -6,7 +6,7 @@ use super::EpollDriver;
 use super::operation::Kind;
 use super::table::{Flag, Place, Side, WAKE};
 use crate::driver::Sockets;
-use crate::kernel::{Calls, SignalNotes};
+use crate::kernel::{Calls, Kernel, SignalNotes};
 use crate::op::{Completion, Key, Outcome};
 use crate::pool::Filled;
 use crate::signals;
@@ -30,7 +30,7 @@ enum Step {
     Over,
 }
 
-impl EpollDriver {
+impl<K: Kernel> EpollDriver<K> {
     pub(super) fn put_on_ready_list(&mut self, socket: Socket) {
         let place = self.sockets.table.place(socket);
         let watched = self.sockets.table.enter(socket);
@@ -150,7 +150,7 @@ impl EpollDriver {
         if self.pool.is_short() {
             return self.receive_copy(place, slot, completions);
         }
-        let filled = match sys::receive_pooled(place.descriptor as i32, &self.pool) {
+        let filled = match self.sockets.kernel.receive_pooled(place.descriptor as i32, &self.pool) {
             Some(Ok(filled)) if filled.len() > 0 => filled,
             nothing => return self.receive_nothing(place, slot, nothing, completions),
         };
@@ -165,7 +165,7 @@ impl EpollDriver {
     /// [`receive_once`](Self::receive_once) while leases are short.
     #[cold]
     fn receive_copy(&mut self, place: Place, slot: u32, completions: &mut Vec<Completion>) -> Step {
-        let filled = match sys::receive_pooled(place.descriptor as i32, &self.pool) {
+        let filled = match self.sockets.kernel.receive_pooled(place.descriptor as i32, &self.pool) {
             Some(Ok(filled)) if filled.len() > 0 => filled,
             nothing => return self.receive_nothing(place, slot, nothing, completions),
         };
@@ -208,7 +208,7 @@ impl EpollDriver {
         let (key, operation) = self.operations.tenant(slot);
         let token = operation.token;
         for _ in 0..ACCEPTS_PER_TURN {
-            match sys::accept(place.descriptor as i32, self.sockets.kernel.accept_flags()) {
+            match self.sockets.kernel.accept(place.descriptor as i32) {
                 Ok(descriptor) => {
                     let socket = self.sockets.kernel.accepted(descriptor);
                     completions.push(Completion {

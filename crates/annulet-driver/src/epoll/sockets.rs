@@ -6,16 +6,15 @@ use std::net::Shutdown;
 use super::table::{Flag, Table};
 use crate::descriptor::Descriptor;
 use crate::driver::Sockets;
+use crate::kernel::Calls;
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
-use crate::sys::KernelSockets;
 
-#[derive(Debug)]
-pub(super) struct EpollSockets {
-    pub(super) kernel: KernelSockets,
+pub(super) struct EpollSockets<C> {
+    pub(super) kernel: C,
     pub(super) table: Table,
 }
 
-impl Sockets for EpollSockets {
+impl<C: Calls> Sockets for EpollSockets<C> {
     fn open(&mut self, domain: Domain) -> io::Result<Socket> {
         self.kernel.open(domain)
     }

@@ -245,7 +245,7 @@ fn an_event_from_before_the_connect_does_not_pass_for_a_connection() {
     assert!(pending > 0, "three do not fit a queue of one");
     let place = driver.sockets.table.place(sockets[2]);
     let mut completions = Vec::new();
-    driver.handle_event(sys::epoll::WRITABLE, place.to_bits(), &mut completions);
+    driver.handle_event(crate::sys::epoll::WRITABLE, place.to_bits(), &mut completions);
     assert!(completions.is_empty(), "{completions:?}");
     assert_eq!(driver.in_flight(), pending);
 }

@@ -14,7 +14,7 @@ use crate::counters::DriverCounters;
 use crate::descriptor::Descriptor;
 use crate::driver::Sockets;
 use crate::kernel::Calls;
-use crate::pool::Chunk;
+use crate::pool::{BufferPool, Chunk, Filled};
 use crate::sim::FileId;
 use crate::sim::Operation;
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
@@ -110,8 +110,46 @@ impl Calls for SimulatedCalls {
         if let Some(file) = self.seat.room.borrow_mut().remove(descriptor) {
             self.simulation.shared().unwatch(file, Interest::Room { seat: self.seat.id, descriptor });
         }
+        let polled = self.seat.polls.borrow().file(descriptor);
         let result = world.close(host, descriptor);
         assert!(result.is_ok() || !world.is_alive(host), "S1: {socket:?} was closed before");
+        // Closing the last descriptor ends the watch.
+        if let Some(file) = polled
+            && world.domain(file).is_none()
+        {
+            self.simulation.shared().unwatch(file, Interest::Edge { seat: self.seat.id, descriptor });
+            self.seat.polls.borrow_mut().remove(descriptor);
+        }
+    }
+
+    fn receive_pooled(&self, socket: RawFd, pool: &BufferPool) -> Option<io::Result<Filled>> {
+        let world = self.simulation.world();
+        let file = match self.file(Socket::from_raw(socket)) {
+            Ok(file) => file,
+            Err(error) => return Some(Err(error)),
+        };
+        let result = pool.fill_first(|address, length| {
+            // SAFETY: the pool lends the buffer for the length of the call.
+            let memory = unsafe { std::slice::from_raw_parts_mut(address, length) };
+            world.receive(file, Operation::Receive, memory)
+        });
+        if let Some(Ok(filled)) = &result
+            && (1..pool.buffer_size() as usize).contains(&filled.len())
+            && world.unread(file) > 0
+        {
+            // Where a fault cut a receive short the rest counts as having come since: a new edge.
+            self.seat.polls.borrow_mut().queue(socket);
+        }
+        result
+    }
+
+    fn accept(&self, listener: RawFd) -> io::Result<RawFd> {
+        let file = self.file(Socket::from_raw(listener))?;
+        self.simulation.world().accept(self.seat.host, file, Operation::Accept)
+    }
+
+    fn connect(&self, socket: Socket, address: &Address) -> io::Result<()> {
+        self.simulation.world().connect(self.seat.host, socket.as_raw(), address)
     }
 
     fn is_unix(&self, socket: RawFd) -> bool {

@@ -12,6 +12,7 @@ use io_uring::{cqueue, squeue};
 use super::buffers::Buffers;
 use super::calls::SimulatedCalls;
 use super::entry::{Completed, Submission};
+use super::poller::SimulatedPoller;
 use super::wake::Wake;
 use super::{Interest, Seat, Simulation};
 use crate::counters::DriverCounters;
@@ -25,8 +26,8 @@ use crate::uring::Rung;
 /// One reactor's kernel.
 #[derive(Clone)]
 pub(crate) struct SimulatedKernel {
-    simulation: Simulation,
-    seat: Rc<Seat>,
+    pub(super) simulation: Simulation,
+    pub(super) seat: Rc<Seat>,
 }
 
 impl SimulatedKernel {
@@ -41,6 +42,7 @@ impl Kernel for SimulatedKernel {
     type Watch = SimulatedWatch;
     type Signals = SimulatedSignals;
     type Calls = SimulatedCalls;
+    type Poller = SimulatedPoller;
 
     fn ring(&self, _: Rung, _: u32, _: u32, _: bool) -> io::Result<SimulatedRing> {
         Ok(SimulatedRing(self.clone()))
@@ -74,8 +76,14 @@ impl Kernel for SimulatedKernel {
         Ok(SimulatedSignals { seat: Rc::clone(&self.seat), arrived })
     }
 
-    fn calls(&self, counters: Arc<DriverCounters>) -> SimulatedCalls {
+    fn calls(&self, counters: Arc<DriverCounters>, _: bool) -> SimulatedCalls {
         SimulatedCalls::new(self.simulation.clone(), Rc::clone(&self.seat), counters)
+    }
+
+    fn poller(&self, capacity: usize) -> io::Result<SimulatedPoller> {
+        let descriptor =
+            self.simulation.world().open_outside(self.seat.host, u64::from(self.seat.id) << 1 | 1)?;
+        Ok(SimulatedPoller::new(self.clone(), descriptor, capacity))
     }
 
     /// Every look at the clock costs a little time, so that who waits for time to pass does not wait for ever.

@@ -1,4 +1,4 @@
-//! A driver on a simulated ring.
+//! A driver on a simulated kernel.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -17,13 +17,18 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(seed: u64, plan: Plan) -> Self {
+    fn new(seed: u64, plan: Plan, is_epoll: bool) -> Self {
         let world = World::new(seed, plan);
         let host =
             world.add_host("one", vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))], HostSettings::default());
         let simulation = Simulation::new(world);
         let options = DriverOptions::default().submission_entries(8).completion_entries(16);
-        let (driver, _) = simulation.open(host, &options, TRAITS).expect("a driver");
+        let opened = if is_epoll {
+            simulation.open_epoll(host, &options)
+        } else {
+            simulation.open(host, &options, TRAITS)
+        };
+        let (driver, _) = opened.expect("a driver");
         Self { simulation, driver, completions: Vec::new() }
     }
 
@@ -78,8 +83,12 @@ impl Bench {
     }
 }
 
-fn exchange(seed: u64, plan: Plan) -> (u64, u64) {
-    let mut bench = Bench::new(seed, plan);
+fn exchange(seed: u64, plan: &Plan) -> [(u64, u64); 2] {
+    [false, true].map(|is_epoll| exchange_on(seed, plan.clone(), is_epoll))
+}
+
+fn exchange_on(seed: u64, plan: Plan, is_epoll: bool) -> (u64, u64) {
+    let mut bench = Bench::new(seed, plan, is_epoll);
     let (client, server) = bench.pair();
     let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
     bench.driver.submit(Token(3), Op::Receive { socket: server });
@@ -111,15 +120,16 @@ fn exchange(seed: u64, plan: Plan) -> (u64, u64) {
 }
 
 #[test]
-fn bytes_go_through_a_simulated_ring() {
-    let (_, events) = exchange(1, Plan::none());
-    assert!(events > 20, "{events}");
+fn bytes_go_through_a_simulated_kernel() {
+    for (_, events) in exchange(1, &Plan::none()) {
+        assert!(events > 20, "{events}");
+    }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_history_and_another_another() {
-    assert_eq!(exchange(7, Plan::none()), exchange(7, Plan::none()));
-    assert_ne!(exchange(7, Plan::none()), exchange(8, Plan::none()));
+    assert_eq!(exchange(7, &Plan::none()), exchange(7, &Plan::none()));
+    assert_ne!(exchange(7, &Plan::none()), exchange(8, &Plan::none()));
 }
 
 /// Those that do not break connections.
@@ -146,21 +156,20 @@ const HARMLESS: [Fault; 16] = [
 fn no_fault_that_leaves_connections_alone_loses_a_byte() {
     for fault in HARMLESS.into_iter().chain([Fault::SpuriousWakeUp, Fault::GenerationWrap]) {
         for seed in 0..5 {
-            eprintln!("{fault} {seed}");
-            exchange(seed, Plan::none().with(fault, 200_000));
+            exchange(seed, &Plan::none().with(fault, 200_000));
         }
     }
     for seed in 0..50 {
         let plan = HARMLESS
             .into_iter()
             .fold(Plan::none(), |plan, fault| plan.with(fault, Plan::swarm(seed).per_million(fault)));
-        exchange(seed, plan);
+        exchange(seed, &plan);
     }
 }
 
 #[test]
 fn the_history_is_told_in_words() {
-    let mut bench = Bench::new(1, Plan::none());
+    let mut bench = Bench::new(1, Plan::none(), false);
     let (client, server) = bench.pair();
     assert_eq!(bench.driver.try_send(client, b"seventeen bytes!!").expect("room"), 17);
     let operation = bench.driver.submit(Token(3), Op::Receive { socket: server });

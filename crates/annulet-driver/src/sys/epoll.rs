@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use super::clock::Timespec;
+use crate::kernel::Polling;
 
 /// Something may be read, or a listener has a connection.
 pub(crate) const READABLE: u32 = libc::EPOLLIN as u32;
@@ -42,49 +43,11 @@ impl Poller {
         Ok(Self { descriptor, events, filled: 0, is_coarse: false })
     }
 
-    /// Reports edges of `interest` from now on, with `data`, beginning with the present state: both adding and
-    /// changing look at the file at once, so no edge is lost between the last failed attempt and this call.
-    ///
-    /// # Errors
-    /// ENOSPC (`fs.epoll.max_user_watches`), ENOMEM, EPERM for a file that cannot be watched.
-    pub(crate) fn watch(&self, descriptor: i32, interest: u32, data: u64) -> io::Result<()> {
-        match self.control(libc::EPOLL_CTL_ADD, descriptor, interest, data) {
-            // Watched already; or a duplicate was closed and its number is back for the same open file.
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-                self.control(libc::EPOLL_CTL_MOD, descriptor, interest, data)
-            }
-            result => result,
-        }
-    }
-
-    /// Stops watching. Needed only for a file that stays open under another descriptor; closing the last one does it.
-    pub(crate) fn forget(&self, descriptor: i32) {
-        let _ = self.control(libc::EPOLL_CTL_DEL, descriptor, 0, 0);
-    }
-
     fn control(&self, action: i32, descriptor: i32, interest: u32, data: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: interest | libc::EPOLLET as u32, u64: data };
         let poller = self.descriptor.as_raw_fd();
         // SAFETY: S2: a local.
         super::retry(|| unsafe { libc::epoll_ctl(poller, action, descriptor, &mut event) as isize }).map(drop)
-    }
-
-    /// Waits for events, no longer than `limit`, and returns how many there are: 0 also when a signal interrupted.
-    ///
-    /// # Errors
-    /// Only for a broken epoll descriptor.
-    pub(crate) fn wait(&mut self, limit: Option<Duration>) -> io::Result<usize> {
-        let result = match limit {
-            Some(limit) if !limit.is_zero() && !self.is_coarse => self.wait_finely(limit),
-            Some(limit) => self.wait_coarsely(milliseconds(limit)),
-            None => self.wait_coarsely(-1),
-        };
-        self.filled = match result {
-            Ok(filled) => filled,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            Err(error) => return Err(error),
-        };
-        Ok(self.filled)
     }
 
     fn wait_finely(&mut self, limit: Duration) -> io::Result<usize> {
@@ -122,23 +85,50 @@ impl Poller {
         let filled = unsafe { libc::epoll_wait(self.descriptor.as_raw_fd(), events, capacity, milliseconds) };
         if filled >= 0 { Ok(filled as usize) } else { Err(io::Error::last_os_error()) }
     }
+}
 
-    /// Number of events of the latest wait.
-    pub(crate) fn filled(&self) -> usize {
+impl Polling for Poller {
+    fn watch(&self, descriptor: i32, interest: u32, data: u64) -> io::Result<()> {
+        match self.control(libc::EPOLL_CTL_ADD, descriptor, interest, data) {
+            // Watched already; or a duplicate was closed and its number is back for the same open file.
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                self.control(libc::EPOLL_CTL_MOD, descriptor, interest, data)
+            }
+            result => result,
+        }
+    }
+
+    fn forget(&self, descriptor: i32) {
+        let _ = self.control(libc::EPOLL_CTL_DEL, descriptor, 0, 0);
+    }
+
+    fn wait(&mut self, limit: Option<Duration>) -> io::Result<usize> {
+        let result = match limit {
+            Some(limit) if !limit.is_zero() && !self.is_coarse => self.wait_finely(limit),
+            Some(limit) => self.wait_coarsely(milliseconds(limit)),
+            None => self.wait_coarsely(-1),
+        };
+        self.filled = match result {
+            Ok(filled) => filled,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(self.filled)
+    }
+
+    fn filled(&self) -> usize {
         self.filled
     }
 
-    /// Flags and data of one of the [`filled`](Self::filled) events.
     #[inline]
-    pub(crate) fn event(&self, index: usize) -> (u32, u64) {
+    fn event(&self, index: usize) -> (u32, u64) {
         debug_assert!(index < self.filled, "an event of an earlier wait");
         // By value: the struct is packed on x86-64, as the kernel's is.
         let libc::epoll_event { events, u64: data } = self.events[index];
         (events, data)
     }
 
-    /// Forgets the events of the latest wait.
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.filled = 0;
     }
 }

@@ -15,7 +15,7 @@ use crate::descriptor::Descriptor;
 use crate::driver::Sockets;
 use crate::kernel::Calls;
 use crate::limits::descriptor_limit;
-use crate::pool::Chunk;
+use crate::pool::{BufferPool, Chunk, Filled};
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
 
 /// The soft limit of most systems, for a sandbox that does not tell.
@@ -52,21 +52,6 @@ impl KernelSockets {
         // means.
         let _ = on(socket, |socket| socket.set_read_timeout(None));
         Ok(socket)
-    }
-
-    /// Starts to connect. In blocking mode it waits, so only drivers in non-blocking mode call it.
-    ///
-    /// # Errors
-    /// EINPROGRESS when the answer will come later, also where the call was interrupted (connect(2)).
-    pub(crate) fn connect(&self, socket: Socket, address: &Address) -> io::Result<()> {
-        debug_assert!(self.nonblocking, "a blocking connect");
-        let address = address::to_sockaddr(address)?;
-        match on(socket, |socket| socket.connect(&address)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                Err(io::Error::from_raw_os_error(libc::EINPROGRESS))
-            }
-            result => result,
-        }
     }
 }
 
@@ -114,6 +99,26 @@ impl Calls for KernelSockets {
             result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EBADF),
             "S1: {socket:?} was closed before"
         );
+    }
+
+    #[inline(always)]
+    fn receive_pooled(&self, socket: RawFd, pool: &BufferPool) -> Option<io::Result<Filled>> {
+        stream::receive_pooled(socket, pool)
+    }
+
+    fn accept(&self, listener: RawFd) -> io::Result<RawFd> {
+        stream::accept(listener, self.accept_flags())
+    }
+
+    fn connect(&self, socket: Socket, address: &Address) -> io::Result<()> {
+        debug_assert!(self.nonblocking, "a blocking connect");
+        let address = address::to_sockaddr(address)?;
+        match on(socket, |socket| socket.connect(&address)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                Err(io::Error::from_raw_os_error(libc::EINPROGRESS))
+            }
+            result => result,
+        }
     }
 
     fn is_unix(&self, socket: RawFd) -> bool {

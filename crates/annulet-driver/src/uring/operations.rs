@@ -92,7 +92,7 @@ impl<K: Kernel> Operations<K> {
             wake,
             pool,
             buffers,
-            sockets: kernel.calls(Arc::clone(&counters)),
+            sockets: kernel.calls(Arc::clone(&counters), false),
             counters,
             traits,
             receive_cap,

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use crate::kernel::RoomWatch;
+use crate::kernel::{Polling, RoomWatch};
 use crate::op::Key;
 use crate::sys::epoll::{Poller, WRITABLE};
 
