@@ -52,9 +52,9 @@ fn each(options: &DriverOptions, mut test: impl FnMut(Bench)) {
         let environment = Linux::new(DriverChoice::Uring).expect("there is a setup");
         test(Bench::new(driver, setup, environment));
     }
-    for environment in Simulated::all() {
+    for environment in Simulated::uring() {
         let (simulation, host, traits) = environment.parts();
-        let setup = traits.into();
+        let setup = traits.expect("these are rings").into();
         let (driver, _) = simulation.open_ring(host, options, setup).expect("a driver");
         test(Bench::new(driver, setup, environment));
     }

@@ -17,6 +17,7 @@ macro_rules! on_each_kernel {
 
         $crate::case::on_kernel! { mod epoll: Epoll, $($name)* }
         $crate::case::on_kernel! { mod uring: Uring, $($name)* }
+        $crate::case::on_kernel! { mod simulated_epoll: SimulatedEpoll, $($name)* }
         $crate::case::on_kernel! { mod simulated_uring: SimulatedUring, $($name)* }
     };
 }
@@ -39,6 +40,7 @@ pub(crate) use on_kernel;
 pub(crate) enum Kernel {
     Epoll,
     Uring,
+    SimulatedEpoll,
     SimulatedUring,
 }
 
@@ -48,7 +50,8 @@ impl Kernel {
         Ok(match self {
             Self::Epoll => vec![Rc::new(Linux::new(DriverChoice::Epoll)?)],
             Self::Uring => vec![Rc::new(Linux::new(DriverChoice::Uring)?)],
-            Self::SimulatedUring => Simulated::all().into_iter().map(boxed).collect(),
+            Self::SimulatedEpoll => Simulated::epoll().into_iter().map(boxed).collect(),
+            Self::SimulatedUring => Simulated::uring().into_iter().map(boxed).collect(),
         })
     }
 }

@@ -20,7 +20,8 @@ use super::{Actor, Environment, Event, Listener, PATIENCE, Peer};
 /// A process on a host of its own, in a world where nothing goes wrong, with drivers of one kind.
 pub(crate) struct Simulated {
     machine: Rc<Machine>,
-    traits: RingTraits,
+    /// What its io_uring can do; `None` is epoll.
+    traits: Option<RingTraits>,
     /// Whether drivers that are asked for nothing special get the smallest queues and pools there are.
     is_small: bool,
     paths: Cell<u32>,
@@ -35,7 +36,7 @@ struct Machine {
 
 impl Simulated {
     /// Kinds of io_uring and sizes, so that any two of them meet in each way.
-    pub(crate) fn all() -> Vec<Self> {
+    pub(crate) fn uring() -> Vec<Self> {
         const CHOICES: [[bool; 4]; 6] = [
             [true, true, true, false],
             [true, true, true, true],
@@ -46,12 +47,17 @@ impl Simulated {
         ];
         let kernel = |(seed, choice)| {
             let [receive_cap, unix_end, quiet_sends, is_small] = choice;
-            Self::new(RingTraits { receive_cap, unix_end, quiet_sends }, is_small, seed)
+            Self::new(Some(RingTraits { receive_cap, unix_end, quiet_sends }), is_small, seed)
         };
         (0..).zip(CHOICES).map(kernel).collect()
     }
 
-    fn new(traits: RingTraits, is_small: bool, seed: u64) -> Self {
+    /// epoll, with large pools and small ones.
+    pub(crate) fn epoll() -> Vec<Self> {
+        vec![Self::new(None, false, 6), Self::new(None, true, 7)]
+    }
+
+    fn new(traits: Option<RingTraits>, is_small: bool, seed: u64) -> Self {
         let world = World::new(seed, Plan::none());
         let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
         let host = world.add_host("machine", vec![address], HostSettings::default());
@@ -71,7 +77,7 @@ impl Simulated {
     }
 
     /// What a driver is opened with.
-    pub(crate) fn parts(&self) -> (&Simulation, HostId, RingTraits) {
+    pub(crate) fn parts(&self) -> (&Simulation, HostId, Option<RingTraits>) {
         (&self.machine.simulation, self.machine.host, self.traits)
     }
 }
@@ -122,7 +128,11 @@ impl Environment for Simulated {
         let has_wishes = *options != DriverOptions::default();
         let options = if self.is_small && !has_wishes { &small } else { options };
         let (simulation, host, traits) = self.parts();
-        simulation.open(host, options, traits).expect("a driver").0
+        let opened = match traits {
+            Some(traits) => simulation.open(host, options, traits),
+            None => simulation.open_epoll(host, options),
+        };
+        opened.expect("a driver").0
     }
 
     fn pair(&self, driver: &mut dyn Driver, domain: Domain) -> (Socket, Box<dyn Peer>) {
