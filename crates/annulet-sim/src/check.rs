@@ -106,9 +106,13 @@ impl Check {
         self
     }
 
-    /// What `cargo test` calls the test, for the command that runs it again; by default what the thread is called.
-    pub fn named(mut self, name: &str) -> Self {
-        self.name = Some(name.to_owned());
+    /// The test's module (`module_path!()`) and name, for the command that runs it again; by default what the thread is
+    /// called, as test harnesses call theirs by the test.
+    pub fn named(mut self, module: &str, name: &str) -> Self {
+        self.name = Some(match module.split_once("::") {
+            Some((_, module)) => format!("{module}::{name}"),
+            None => name.to_owned(),
+        });
         self
     }
 

@@ -36,7 +36,8 @@ async fn naive(sim: Sim) {
 
 #[test]
 fn a_failure_takes_the_fewest_faults_and_says_where_it_was() {
-    let failure = Check::default().named("naive").try_run(naive).expect_err("the client is wrong");
+    let failure =
+        Check::default().named(module_path!(), "naive").try_run(naive).expect_err("the client is wrong");
     assert!(failure.what.starts_with("client panicked: "), "{failure}");
     assert!(failure.what.contains("a connection lasts"), "{failure}");
     assert!(failure.what.contains("tests/failures.rs:"), "{failure}");

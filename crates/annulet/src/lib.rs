@@ -23,13 +23,14 @@
 //! | HTTP | [`http()`], [`mod@http`] |
 //! | names of std and tokio | [`net`], [`time`], [`task`], [`signal`] |
 //! | the runtime | [`run`], [`Runtime`], [`Park`], [`DriverChoice`] |
+//! | tests | [`test`](macro@test), and in a simulated world (feature `sim`) `sim`, `sim_test` |
 //!
 //! # What it promises
 //!
 //! * Dropping any future is safe, and what had arrived is never lost: not a byte, not a connection.
 //! * An idle connection holds no buffer.
 //! * Every queue, pool and window has a limit, a policy when it is full, and a counter.
-//! * The same program runs on io_uring and on epoll, and says which it got and why.
+//! * The same program runs on io_uring and on epoll, and says which it got and why; its tests run in a simulated world, too.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -38,6 +39,7 @@ mod http_server;
 mod serve;
 
 pub use annulet_driver::{DriverChoice, DriverKind, DriverOptions, PoolOptions, Selection};
+pub use annulet_macros::test;
 pub use annulet_net::{
     Address, Chunk, Clock, Clocks, Connection, Connector, DrainReport, Error, Framed, FramedError,
     HandlerError, HandlerResult, Limits, ListenAddress, ListenOptions, ListenerId, Payload, ServeError,
@@ -66,6 +68,17 @@ pub mod http {
 pub mod proto {
     pub use annulet_proto::*;
 }
+
+/// A world made of a seed, in which servers and clients run as they are: for tests.
+///
+/// The guide is `docs/simulation.md`.
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use annulet_sim::*;
+}
+
+#[cfg(feature = "sim")]
+pub use annulet_macros::sim_test;
 
 /// The kernel interfaces: choosing one, probing what it offers.
 pub mod driver {
