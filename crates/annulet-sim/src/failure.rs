@@ -89,15 +89,46 @@ impl Failure {
     fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds: Vec<_> = self.faults.on().map(Fault::name).collect();
         if kinds.is_empty() {
-            return writeln!(f, "no fault is needed");
+            return writeln!(f, "it takes no fault");
         }
-        let spared = match self.faults.window().0 {
+        let left_out = match self.faults.window().0 {
             0 => String::new(),
-            spared => format!(", after the first {spared} were left out"),
+            spared => format!(" (the first {spared} that the seed has are left out)"),
         };
-        writeln!(f, "faults: {}; they strike {} times{spared}", kinds.join(", "), self.strikes)?;
-        self.latest_strikes.iter().rev().take(STRIKES_TOLD).rev().try_for_each(|line| writeln!(f, "  {line}"))
+        let plural = if self.strikes == 1 { "" } else { "s" };
+        writeln!(f, "it takes {} fault{plural}: {}{left_out}", self.strikes, kinds.join(", "))?;
+        write_lines(f, &self.latest_strikes[self.latest_strikes.len().saturating_sub(STRIKES_TOLD)..])
     }
+
+    /// The latest events; where the latest fault is not among them, those around it, too.
+    fn write_history(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = std::env::var("ANNULET_HISTORY").ok().and_then(|told| told.parse().ok()).unwrap_or(TOLD);
+        let (all, events) = (self.latest.as_slice(), self.events);
+        let last = all.len().saturating_sub(told);
+        let strike =
+            self.latest_strikes.last().and_then(|strike| all.iter().rposition(|line| line == strike));
+        let last = match strike.filter(|strike| *strike < last) {
+            Some(strike) => {
+                let last = all.len() - told / 3;
+                let from = strike.saturating_sub(BEFORE);
+                writeln!(f, "events around the last fault:")?;
+                write_lines(f, &all[from..last.min(from + told - told / 3)])?;
+                last
+            }
+            None => last,
+        };
+        writeln!(
+            f,
+            "the last {} of {events} events, in {:?} of simulated time:",
+            all.len() - last,
+            self.time
+        )?;
+        write_lines(f, &all[last..])
+    }
+}
+
+fn write_lines(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
 }
 
 /// All that happened, as far as it is kept, to be compared with another run's.
@@ -125,19 +156,18 @@ impl History {
 }
 
 /// How many of the latest events are told, and of the strikes.
-const TOLD: usize = 24;
+const TOLD: usize = 40;
 const STRIKES_TOLD: usize = 8;
+/// Events told before the latest fault.
+const BEFORE: usize = 3;
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, what, panics, events, time, latest, command, .. } = self;
+        let Self { seed, what, panics, command, .. } = self;
         writeln!(f, "seed {seed} fails: {what}")?;
         panics.iter().try_for_each(|panic| writeln!(f, "  there was a panic: {panic}"))?;
         self.write_faults(f)?;
-        let told = std::env::var("ANNULET_HISTORY").ok().and_then(|told| told.parse().ok()).unwrap_or(TOLD);
-        let told = latest.len().min(told);
-        writeln!(f, "the last {told} of {events} events, in {time:?} of simulated time:")?;
-        latest[latest.len() - told..].iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        self.write_history(f)?;
         writeln!(f, "run it again, with more events told:\n  ANNULET_HISTORY=500 {command}")?;
         write!(f, "keep it as a test:\n  Sim::builder().seed({seed}).faults({})", self.plan())
     }
