@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Which examples the tests of this target start.
-const TESTED: [&str; 21] = [
+const TESTED: [&str; 22] = [
     "client",
     "command",
     "echo",
@@ -30,6 +30,7 @@ const TESTED: [&str; 21] = [
     "per_reactor_state",
     "proxy",
     "several_listeners",
+    "simulation",
     "spawn_blocking",
     "timeouts",
     "tokio_io",

@@ -47,3 +47,18 @@ fn unix_socket_asks_its_own_server() {
         assert!(said[1].starts_with("drained ") && said[1].ends_with(", cut 0"), "{said:?}");
     });
 }
+
+#[test]
+fn simulation_finds_the_bug_and_tells_what_it_takes() {
+    // Which driver would be taken makes no difference: the kernel is simulated.
+    let said = Program::start("simulation", "epoll", &[]).wait();
+    assert!(said[0].starts_with("seed ") && said[0].contains("what is in the purse"), "{said:#?}");
+    let has = |part: &str| said.iter().any(|line| line.contains(part));
+    for part in
+        ["it takes 1 fault: ", "FAULT ", "bank descriptor 4 accepts", "ANNULET_SEED=", "Sim::builder().seed("]
+    {
+        assert!(has(part), "no '{part}' in {said:#?}");
+    }
+    let last = said.last().expect("just read");
+    assert!(last.starts_with("the careful purse: 300 seeds") && last.ends_with("no failure"), "{last}");
+}
