@@ -18,16 +18,23 @@
 //!
 //! # What is checked
 //!
-//! After every step: every operation in flight is known to kernel and driver, and to one of each; every buffer has one
+//! Every few steps: every operation in flight is known to kernel and driver, and to one of each; every buffer has one
 //! owner; descriptors opened are closed or live; bytes staged and unread are within their limits; nobody sleeps who was
 //! woken. At the end: every byte sent before an end of stream arrived or its connection reported an error, nothing was
 //! leaked, and all that was to be done came to an end after the faults had.
 //!
 //! # What is not
 //!
-//! Other threads, the real clock, and sources of chance that no seed reaches (`HashMap`'s hash seeds, `tokio::select!`
-//! without `biased`). A program that depends on them gives different histories for one seed, which
-//! [`Builder::twice`] finds.
+//! The real clock, threads of the program's own, files and sockets of the real system, and chance that no seed reaches
+//! (`tokio::select!` without `biased`; but a `HashMap`'s order is the seed's). A program that depends on them gives
+//! different histories for one seed: [`Check`] looks for that in one seed of sixteen, [`Builder::twice`] always, and every
+//! failure is seen twice before it is reported. A thread that wakes a simulated reactor is a failure at once.
+//!
+//! # Failures
+//!
+//! A [`Failure`] tells what did not hold, the fewest faults that it takes, what happened around the last of them and at
+//! the end, and how to run it again. `ANNULET_SEED`, `ANNULET_SEEDS` and `ANNULET_HISTORY` in the environment choose one seed,
+//! how many, and how many events are told.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

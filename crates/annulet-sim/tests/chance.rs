@@ -84,3 +84,29 @@ fn blocking_jobs_are_no_threads() {
     };
     Sim::builder().twice().run(program);
 }
+
+#[test]
+fn a_select_without_biased_is_found_out() {
+    let text = failure_of(async |_| {
+        for _ in 0..100 {
+            let millis = tokio::select! {
+                _ = std::future::ready(()) => 1,
+                _ = std::future::ready(()) => 2,
+            };
+            annulet::time::sleep(Duration::from_millis(millis)).await;
+        }
+    });
+    assert!(text.contains("tokio::select! or futures::select! without `biased`"), "{text}");
+}
+
+#[test]
+fn a_select_with_biased_is_the_programs() {
+    Sim::builder().twice().run(async |_: Sim| {
+        let first = tokio::select! {
+            biased;
+            _ = std::future::ready(()) => 1,
+            _ = std::future::ready(()) => 2,
+        };
+        assert_eq!(first, 1);
+    });
+}
