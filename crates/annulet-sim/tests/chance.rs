@@ -110,3 +110,17 @@ fn a_select_with_biased_is_the_programs() {
         assert_eq!(first, 1);
     });
 }
+
+#[test]
+fn what_libraries_take_from_the_system_is_the_seeds() {
+    // This crate, on which many stand, looks for the system's function at run time.
+    let time = |seed| {
+        let program = async |_: Sim| {
+            let nanos = getrandom::u64().expect("entropy") >> 34;
+            annulet::time::sleep(Duration::from_nanos(nanos)).await;
+        };
+        Sim::builder().seed(seed).twice().run(program).time
+    };
+    assert_eq!(time(1), time(1));
+    assert_ne!(time(1), time(2));
+}
