@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use annulet_driver::DriverOptions;
-use annulet_driver::sim::{Chance, Plan, RingTraits, SeededThread};
+use annulet_driver::sim::{Chance, HostId, Plan, Purpose, RingTraits, SeededThread, World};
+use annulet_driver::{DriverChoice, DriverOptions};
 
 use crate::failure::{Failure, History, Report};
 use crate::panics;
@@ -32,6 +32,7 @@ pub struct Builder {
     pub(crate) faults_for: Duration,
     pub(crate) patience: Duration,
     pub(crate) sizes: Sizes,
+    pub(crate) driver: DriverChoice,
     is_twice: bool,
 }
 
@@ -43,6 +44,7 @@ impl Default for Builder {
             faults_for: Duration::from_secs(60),
             patience: Duration::from_secs(3600),
             sizes: Sizes::default(),
+            driver: DriverChoice::Auto,
             is_twice: false,
         }
     }
@@ -77,6 +79,12 @@ impl Builder {
     /// Sizes of queues and buffers; by default drawn.
     pub fn sizes(mut self, sizes: Sizes) -> Self {
         self.sizes = sizes;
+        self
+    }
+
+    /// Which driver hosts have; by default drawn for each, io_uring more often than epoll.
+    pub fn driver(mut self, driver: DriverChoice) -> Self {
+        self.driver = driver;
         self
     }
 
@@ -183,6 +191,16 @@ pub(crate) fn options(sizes: &Sizes, chance: &mut Chance) -> DriverOptions {
                 .buffers_max(chance.spread(u64::from(buffers), 256) as u32)
                 .buffer_size(chance.spread(512, 16384) as u32)
         }
+    }
+}
+
+/// Whether a host has epoll.
+pub(crate) fn is_epoll(driver: DriverChoice, world: &World, host: HostId) -> bool {
+    match driver {
+        // A stream of its own: what is drawn for io_uring is the same whether the driver is drawn or given.
+        DriverChoice::Auto => world.chance(Purpose::Sizes, host.index() as u64 | 1 << 32).hits(300_000),
+        DriverChoice::Uring => false,
+        DriverChoice::Epoll => true,
     }
 }
 

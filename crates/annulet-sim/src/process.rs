@@ -8,7 +8,7 @@ use annulet_driver::Instant;
 use annulet_driver::sim::{HostId, Purpose, SeatId, Simulation};
 use annulet_runtime::{Audit, ExitReport, JoinHandle, Park, ReactorId, Step, Stepped};
 
-use crate::builder::{self, Sizes};
+use crate::builder::{self, Builder};
 use crate::host::{Host, Program};
 use crate::jobs::{Job, Jobs, Names};
 
@@ -58,13 +58,19 @@ impl Process {
     ///
     /// # Errors
     /// When the host has no descriptors for it.
-    pub(crate) fn start(&mut self, simulation: &Simulation, sizes: &Sizes) -> std::io::Result<()> {
+    pub(crate) fn start(&mut self, simulation: &Simulation, settings: &Builder) -> std::io::Result<()> {
         assert!(self.runtime.is_none(), "{} runs already", self.host.name());
         let mut chance = simulation.world().chance(Purpose::Sizes, self.id.index() as u64);
+        let is_epoll = builder::is_epoll(settings.driver, simulation.world(), self.id);
         let (mut drivers, mut seats) = (Vec::new(), Vec::new());
         for _ in 0..self.reactors {
-            let options = builder::options(sizes, &mut chance);
-            let (driver, seat) = simulation.open(self.id, &options, builder::traits(&mut chance))?;
+            let options = builder::options(&settings.sizes, &mut chance);
+            let traits = builder::traits(&mut chance);
+            let (driver, seat) = if is_epoll {
+                simulation.open_epoll(self.id, &options)?
+            } else {
+                simulation.open(self.id, &options, traits)?
+            };
             simulation.set_parks(seat, true);
             drivers.push(driver);
             seats.push(seat);

@@ -307,7 +307,7 @@ impl Scheduler {
             return;
         }
         // Faults do not meet what a process opens before its program runs; they would only keep it from starting.
-        while process.start(&self.simulation, &self.builder.sizes).is_err() {}
+        while process.start(&self.simulation, &self.builder).is_err() {}
     }
 
     fn kill(&mut self, host: HostId, death: Death) -> Result<(), Broken> {
