@@ -33,6 +33,7 @@ pub struct Builder {
     pub(crate) patience: Duration,
     pub(crate) sizes: Sizes,
     pub(crate) driver: DriverChoice,
+    pub(crate) may_panic: bool,
     is_twice: bool,
 }
 
@@ -45,6 +46,7 @@ impl Default for Builder {
             patience: Duration::from_secs(3600),
             sizes: Sizes::default(),
             driver: DriverChoice::Auto,
+            may_panic: false,
             is_twice: false,
         }
     }
@@ -85,6 +87,13 @@ impl Builder {
     /// Which driver hosts have; by default drawn for each, io_uring more often than epoll.
     pub fn driver(mut self, driver: DriverChoice) -> Self {
         self.driver = driver;
+        self
+    }
+
+    /// Panics of tasks and handlers are no failures, unless the program itself does; by default every one is, contained
+    /// or not. Those of [`maybe_panic`](crate::maybe_panic) never are.
+    pub fn may_panic(mut self) -> Self {
+        self.may_panic = true;
         self
     }
 

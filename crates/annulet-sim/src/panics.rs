@@ -32,6 +32,11 @@ pub(crate) fn take() -> Vec<Panic> {
     PANICS.take()
 }
 
+/// The first of them, of which others may have come.
+pub(crate) fn first() -> Option<String> {
+    PANICS.with_borrow(|panics| panics.first().map(|panic| panic.message.clone()))
+}
+
 /// From now on panics of threads that simulate are kept, and all others printed as before.
 pub(crate) fn keep() {
     static ONCE: Once = Once::new();

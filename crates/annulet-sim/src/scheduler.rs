@@ -225,12 +225,23 @@ impl Scheduler {
         }
         contained(|| process.step(reactor))?
             .map_err(|error| format!("reactor {reactor} is broken: {error}"))?;
+        self.check_panics(host)?;
         self.simulation.collect();
         self.take_jobs(host);
         if process_faults(&self.world, &self.processes[&host].host) {
             self.kill(host, Death::Killed)?;
         }
         self.audit(host)
+    }
+
+    /// A panic that the runtime contained: it ended one task, as it would on Linux, and is a bug all the same.
+    fn check_panics(&self, host: HostId) -> Result<(), Broken> {
+        match panics::first() {
+            Some(message) if !self.builder.may_panic => {
+                Err(format!("{} panicked: {message}", self.world.name(host)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn audit(&self, host: HostId) -> Result<(), Broken> {
@@ -254,8 +265,12 @@ impl Scheduler {
         match self.simulation.run_next() {
             Happened::Outside(Outside { kind: JOB, a, b }) => {
                 let process = self.processes.values_mut().find(|process| process.id.index() as u64 == a);
-                if let Some(job) = process.and_then(|process| process.running.remove(&b)) {
+                if let Some(process) = process
+                    && let Some(job) = process.running.remove(&b)
+                {
+                    let host = process.id;
                     contained(job)?;
+                    self.check_panics(host)?;
                 }
             }
             // Nobody watches the signal: its default action ends the process.

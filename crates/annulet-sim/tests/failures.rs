@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use annulet::time::{sleep, timeout};
 use annulet::{Clocks, Connection, Server, connect, serving};
-use annulet_sim::{Check, Death, Fault, Faults, Host, LinkSettings, Sim};
+use annulet_sim::{Check, Death, Fault, Faults, Host, LinkSettings, Sim, maybe_panic};
 
 /// Sends back what it receives.
 async fn echo(mut connection: Connection) -> annulet::HandlerResult {
@@ -86,7 +86,9 @@ fn a_panic_in_a_task_is_told_with_its_place() {
         task.await.expect("the task");
     };
     let failure = Sim::builder().try_run(program).expect_err("it panics");
-    assert!(failure.what.contains("the task"), "{failure}");
+    assert!(failure.what.starts_with("client panicked: the reason (at "), "{failure}");
+    let failure = Sim::builder().may_panic().try_run(program).expect_err("it panics, too");
+    assert!(failure.what.starts_with("client panicked: the task"), "{failure}");
     assert!(failure.panics.iter().any(|panic| panic.starts_with("the reason (at ")), "{failure}");
 }
 
@@ -118,5 +120,30 @@ fn a_host_is_there_at_once() {
         server.kill(Death::Killed);
         server.ended().await;
         assert!(connect("server:7000").await.is_err());
+    });
+}
+
+#[test]
+fn a_handler_that_panics_is_a_failure_although_its_server_goes_on() {
+    let program = async |sim: Sim| {
+        let _server = sim.host("server").start(async || {
+            let handler = async |_: Connection| -> annulet::HandlerResult { panic!("a bug") };
+            let _ = serving(Server::builder().listen(":7000", handler)).await;
+        });
+        sleep(Duration::from_millis(10)).await;
+        let mut connection = connect("server:7000").await.expect("somebody listens");
+        assert!(connection.recv().await.is_err(), "it is reset");
+    };
+    let failure = Sim::builder().try_run(program).expect_err("a handler panics");
+    assert!(failure.what.starts_with("server panicked: a bug (at "), "{failure}");
+    Sim::builder().may_panic().run(program);
+}
+
+#[test]
+fn panics_that_a_seed_wants_are_no_failures() {
+    let faults = Faults::none().with(Fault::HandlerPanic, 1_000_000);
+    Sim::builder().faults(faults).run(async |_| {
+        let task = annulet::spawn_local(async { maybe_panic() });
+        assert!(task.await.expect_err("it panics").is_panic());
     });
 }
