@@ -115,7 +115,7 @@ impl State {
         }
     }
 
-    fn host_told(&self, index: u64) -> String {
+    pub(super) fn host_told(&self, index: u64) -> String {
         self.hosts.get(index as usize).map_or_else(|| format!("host {index}"), |host| host.name.clone())
     }
 

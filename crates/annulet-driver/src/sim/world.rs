@@ -707,6 +707,11 @@ impl World {
         self.view().tell(entry)
     }
 
+    /// The name of a host by its number.
+    pub(crate) fn tell_host(&self, index: u64) -> String {
+        self.view().host_told(index)
+    }
+
     /// What must hold of a world and does not, in sentences: descriptors opened are closed or live; buffers stay within
     /// their limits; bytes arrive in order, once, and all before an end.
     pub fn audit(&self) -> Vec<String> {

@@ -58,7 +58,8 @@ impl Story<'_> {
             RUN => format!("{}: a late operation gets on", self.ring(a)),
             STALE => format!("{}: a stale completion{} is due", self.ring(a), slot(b)),
             ROUSE => format!("{}: wakes up for no reason", self.ring(a)),
-            OUTSIDE.. => format!("event {b} of the scheduler for host {a} is due"),
+            // All that is scheduled above the world and its kernels.
+            OUTSIDE.. => format!("{} ends job {b}", self.simulation.world().tell_host(a)),
             _ => format!("event {kind} {a} {b}"),
         }
     }
