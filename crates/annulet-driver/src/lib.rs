@@ -23,9 +23,10 @@
 //!
 //! # Unsafe code
 //!
-//! This crate is the only one of the workspace that contains any: `pool` (the mapped buffers), `uring` (memory
-//! shared with the kernel), `simulated` (the same memory, from the other side), `seeded` (chance that others ask for), `sys`
-//! (raw calls), `limits` (resource limits), `signals` (handler set-up). Each opens with its numbered invariants.
+//! This crate is the only one of the workspace that contains any: `pool` (the buffers), `guard` (the mappings they and
+//! other memory for the kernel lie in), `uring` (memory shared with the kernel), `simulated` (the same memory, from the
+//! other side), `seeded` (chance that others ask for), `sys` (raw calls), `limits` (resource limits), `signals` (handler
+//! set-up). Each opens with its numbered invariants.
 #![deny(missing_docs)]
 
 // The environments of the conformance suite know the crate by its name.
@@ -37,6 +38,7 @@ pub mod counters;
 mod descriptor;
 mod driver;
 mod epoll;
+mod guard;
 mod instant;
 mod kernel;
 pub mod limits;

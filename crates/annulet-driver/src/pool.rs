@@ -24,7 +24,8 @@
 //!
 //! # Invariants
 //!
-//! - **P1** The region is mapped once, at its maximum size, and unmapped when the last of pool and leases is gone.
+//! - **P1** The region is mapped once, at its maximum size, and released when the last of pool and leases is gone. The driver
+//!   keeps a handle, or leaks one, for as long as the kernel may write.
 //! - **P2** Buffer `id` is the `buffer_size` bytes at `id * buffer_size`; ids are below `buffers_max`, so a buffer
 //!   lies within the region.
 //! - **P3** A buffer is in exactly one state. Only a `Leased` buffer is read or written from here, and only through
@@ -38,11 +39,11 @@ mod chunk;
 pub use chunk::Chunk;
 
 use std::cell::Cell;
-use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::counters::DriverCounters;
+use crate::guard::Region;
 use crate::options::PoolOptions;
 
 /// What a returned buffer is filled with in debug builds, so that use after return shows.
@@ -74,7 +75,7 @@ impl State {
 pub struct BufferPool(Rc<Shared>);
 
 struct Shared {
-    base: NonNull<u8>,
+    region: Region,
     buffer_size: u32,
     buffers_max: u32,
     total: Cell<u32>,
@@ -109,24 +110,8 @@ impl BufferPool {
     /// The kernel's, when the address space cannot be mapped.
     pub fn new(options: &PoolOptions, counters: Arc<DriverCounters>) -> std::io::Result<Self> {
         let PoolOptions { buffers, buffers_max, buffer_size } = options.clamped();
-        let length = buffers_max as usize * buffer_size as usize;
-        // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no existing memory.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast::<u8>()).expect("mmap gives no null mapping");
         let pool = Self(Rc::new(Shared {
-            base,
+            region: Region::map(buffers_max as usize * buffer_size as usize)?,
             buffer_size,
             buffers_max,
             total: Cell::new(0),
@@ -401,7 +386,7 @@ impl Shared {
     /// Where a buffer lies. For any number; only those of the pool lie within the region.
     #[inline]
     fn address(&self, id: BufferId) -> *mut u8 {
-        self.base.as_ptr().wrapping_add(id as usize * self.buffer_size as usize)
+        self.region.base().as_ptr().wrapping_add(id as usize * self.buffer_size as usize)
     }
 
     #[inline]
@@ -417,15 +402,6 @@ impl Shared {
 #[cold]
 fn misplaced(id: BufferId, state: State, expected: State) -> ! {
     panic!("buffer {id} is {state:?}, not {expected:?}");
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let length = self.buffers_max as usize * self.buffer_size as usize;
-        // SAFETY: P1: mapped by `new` with this length, and no lease is left. The driver keeps a handle (or leaks
-        // one) for as long as the kernel may write.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), length) };
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //!
-//! - **B1** The entries are mapped before they are registered and unmapped after the ring is closed, or never.
+//! - **B1** The entries are mapped before they are registered and released after the ring is closed, or never.
 //! - **B2** There are at least as many entries as the pool can have buffers, and a buffer is published only after it came
 //!   back from the kernel ("with kernel" in the pool's states). So an entry written here is never one that the kernel
 //!   has yet to read.
@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::cqueue;
 
+use crate::guard::Region;
 use crate::kernel::Queues;
 use crate::pool::{BufferId, BufferPool};
 
@@ -41,9 +42,10 @@ const _: () = assert!(size_of::<Entry>() == 16);
 /// The buffers the kernel may fill.
 pub(super) struct BufferRing {
     entries: NonNull<Entry>,
+    /// Where they lie.
+    region: Option<Region>,
     capacity: u32,
     tail: u16,
-    is_leaked: bool,
 }
 
 impl BufferRing {
@@ -54,22 +56,9 @@ impl BufferRing {
     pub(super) fn register(ring: &impl Queues, buffers: u32) -> io::Result<Self> {
         let capacity = buffers.next_power_of_two();
         assert!(capacity <= 32768, "a pool has at most 32768 buffers");
-        // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no existing memory.
-        let address = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                capacity as usize * size_of::<Entry>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let entries = NonNull::new(address.cast::<Entry>()).expect("mmap gives no null mapping");
-        let this = Self { entries, capacity, tail: 0, is_leaked: false };
+        let region = Region::map(capacity as usize * size_of::<Entry>())?;
+        let entries = region.base().cast();
+        let this = Self { entries, region: Some(region), capacity, tail: 0 };
         // SAFETY: B1.
         unsafe { ring.register_buffers(entries.as_ptr() as u64, capacity, GROUP) }?;
         Ok(this)
@@ -106,17 +95,7 @@ impl BufferRing {
 
     /// Leaves the mapping for ever: the kernel may still read it.
     pub(super) fn leak(&mut self) {
-        self.is_leaked = true;
-    }
-}
-
-impl Drop for BufferRing {
-    fn drop(&mut self) {
-        if !self.is_leaked {
-            let length = self.capacity as usize * size_of::<Entry>();
-            // SAFETY: B1: mapped by `register` with this length; the owner closes the ring first.
-            unsafe { libc::munmap(self.entries.as_ptr().cast(), length) };
-        }
+        std::mem::forget(self.region.take());
     }
 }
 

@@ -32,6 +32,7 @@ use super::buffer_ring::BufferRing;
 use super::entry;
 use super::traits::Traits;
 use crate::counters::DriverCounters;
+use crate::guard::Lent;
 use crate::kernel::{Calls, Kernel, RoomWatch, SignalNotes};
 use crate::op::{Completion, Key, Op, Outcome, Token};
 use crate::pool::BufferPool;
@@ -188,7 +189,7 @@ impl<K: Kernel> Operations<K> {
                 key
             }
             Ok(address) => {
-                let connection = Box::new(Connecting { socket, address });
+                let connection = Lent::new(Connecting { socket, address });
                 let key = self.insert(token, Kind::Connect { connection, progress: Progress::Armed });
                 if let Some(Operation { kind: Kind::Connect { connection, .. }, .. }) = self.table.get(key) {
                     self.staged.push_back(entry::connect(key, socket, &connection.address));

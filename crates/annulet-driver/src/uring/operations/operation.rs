@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 
 use socket2::SockAddr;
 
+use crate::guard::Lent;
 use crate::kernel::{Kernel, Linux};
 use crate::op::{Outcome, Token};
 
@@ -31,7 +32,7 @@ pub(super) enum Kind<K: Kernel> {
         socket: RawFd,
     },
     Connect {
-        connection: Box<Connecting>,
+        connection: Lent<Connecting>,
         progress: Progress,
     },
     Signal(Box<K::Signals>),

@@ -113,3 +113,31 @@ fn a_parked_receive_can_be_cancelled_and_is_told_without_sleeping() {
         assert_eq!(bench.driver.pool().usage().leased, 0);
     });
 }
+
+/// U1, broken on purpose: what arrives for a pool that went before its ring harms nobody in a debug build.
+#[test]
+#[cfg(debug_assertions)]
+fn a_receive_into_a_pool_that_is_gone_fails_with_efault() {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    for setup in setups() {
+        let mut ring = Ring::new(setup.rung, 8, 16, setup.traits.absolute_timeout).expect("a ring");
+        let pool = BufferPool::new(&DriverOptions::default().pool, Arc::default()).expect("a pool");
+        let mut buffers = BufferRing::register(&ring, pool.buffers_max()).expect("a buffer ring");
+        buffers.publish(&pool);
+        let (near, mut far) = UnixStream::pair().expect("socketpair");
+        let mut staged = VecDeque::from([entry::receive_once(entry::CANCEL, near.as_raw_fd())]);
+        // SAFETY: R2: the entry points to nothing; the pool is the subject of the test.
+        unsafe { ring.fill(&mut staged, 1) };
+        ring.enter(Wait::Poll).expect("enter");
+        drop(pool);
+        far.write_all(b"late").expect("write");
+        let deadline = crate::sys::monotonic_now() + LONG;
+        ring.enter(Wait::Until(Some(deadline))).expect("enter");
+        let results: Vec<_> = ring.completions().map(|cqe| cqe.result()).collect();
+        assert_eq!(results, [-libc::EFAULT], "{setup:?}");
+        drop(ring);
+    }
+}
