@@ -69,6 +69,15 @@ impl Region {
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
+
+    /// Allows or forbids access to a part, whole pages; false when the kernel did not do it, for it counts mappings, and
+    /// parts that differ are several.
+    pub(crate) fn allow(&self, start: usize, length: usize, is_allowed: bool) -> bool {
+        assert!(start <= self.length && length <= self.length - start, "a part of the region");
+        let access = if is_allowed { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
+        // SAFETY: within the region (G1); an access that is forbidden faults, and harms no memory.
+        unsafe { libc::mprotect(self.base.as_ptr().wrapping_add(start).cast(), length, access) == 0 }
+    }
 }
 
 impl Drop for Region {
@@ -83,6 +92,13 @@ impl Drop for Region {
             }
         }
     }
+}
+
+/// Bytes per page.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: passes no memory.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).expect("every system has pages")
 }
 
 /// Addresses of what was a region.

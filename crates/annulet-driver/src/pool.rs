@@ -30,11 +30,12 @@
 //!   lies within the region.
 //! - **P3** A buffer is in exactly one state. Only a `Leased` buffer is read or written from here, and only through
 //!   its one lease; the kernel writes only buffers that are `WithKernel`, and within `BufferPool::fill_first` the
-//!   first free one, which nobody can take meanwhile.
+//!   first free one, which nobody can take meanwhile. What debug builds do besides, to show who breaks this, is in `rest`.
 //! - **P4** Pool and leases stay on one thread (`Rc`).
 //! - **P5** Every byte of the region was initialised by the zeroing map, so reading any of it is defined.
 
 mod chunk;
+mod rest;
 
 pub use chunk::Chunk;
 
@@ -42,12 +43,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use self::rest::Rest;
 use crate::counters::DriverCounters;
 use crate::guard::Region;
 use crate::options::PoolOptions;
-
-/// What a returned buffer is filled with in debug builds, so that use after return shows.
-const POISON: u8 = 0xdb;
 
 /// Number of a buffer within its pool.
 pub(crate) type BufferId = u16;
@@ -88,6 +87,7 @@ struct Shared {
     /// One per buffer the pool may ever have.
     states: Box<[Cell<State>]>,
     counters: Arc<DriverCounters>,
+    rest: Rest,
 }
 
 /// How many buffers are in which state.
@@ -121,6 +121,7 @@ impl BufferPool {
             free: Cell::new(State::LAST),
             states: vec![Cell::new(State::UNUSED); buffers_max as usize].into_boxed_slice(),
             counters,
+            rest: Rest::new(buffers_max, buffer_size),
         }));
         pool.add(buffers);
         Ok(pool)
@@ -186,6 +187,7 @@ impl BufferPool {
     /// Takes a free buffer for the kernel to fill (the one returned last).
     pub(crate) fn take(&self) -> Option<BufferId> {
         let id = self.0.claim(State::WITH_KERNEL)?;
+        self.0.take_up(id);
         self.0.with_kernel.set(self.0.with_kernel.get() + 1);
         Some(id)
     }
@@ -215,7 +217,12 @@ impl BufferPool {
         if State(id) == State::LAST {
             return None;
         }
-        Some(fill(self.address(id), self.0.buffer_size as usize).map(|length| Filled { id, length }))
+        self.0.take_up(id);
+        let filled = fill(self.address(id), self.0.buffer_size as usize).map(|length| Filled { id, length });
+        if cfg!(debug_assertions) && !matches!(filled, Ok(Filled { length: 1.., .. })) {
+            self.0.lay_down(id);
+        }
+        Some(filled)
     }
 
     /// True when one more lease would take the reserve. Grows the pool first, if it may grow.
@@ -330,6 +337,7 @@ impl BufferPool {
     /// Gives back a buffer that came back from the kernel without bytes.
     pub(crate) fn put_back(&self, id: BufferId) {
         self.0.release(id, State::WITH_KERNEL);
+        self.0.lay_down(id);
         self.0.with_kernel.set(self.0.with_kernel.get() - 1);
     }
 }
@@ -376,8 +384,7 @@ impl Shared {
     fn take_back(&self, id: BufferId) {
         if cfg!(debug_assertions) {
             self.expect(id, State::LEASED);
-            // SAFETY: P2, and P3: the buffer is leased, and the lease ends here.
-            unsafe { self.address(id).write_bytes(POISON, self.buffer_size as usize) };
+            self.lay_down(id);
         }
         self.leased.set(self.leased.get() - 1);
         self.release(id, State::LEASED);
