@@ -128,6 +128,12 @@ pub trait Driver {
     /// What happened so far; readable from other threads.
     fn counters(&self) -> &Arc<DriverCounters>;
 
+    /// Where the sockets that are open came from, and then the buffers that are leased: a line for each, as far as it is
+    /// known. Debug builds of the real kernel's drivers keep a note of it.
+    fn origins(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Number of operations whose last completion has not been delivered.
     fn in_flight(&self) -> usize;
 

@@ -243,6 +243,10 @@ impl<K: Kernel> Driver for EpollDriver<K> {
         &self.counters
     }
 
+    fn origins(&self) -> Vec<String> {
+        self.sockets.kernel.origins(&self.pool)
+    }
+
     fn in_flight(&self) -> usize {
         self.operations.len()
     }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -268,6 +269,18 @@ pub(crate) trait Calls: Sockets {
     /// # Errors
     /// EINPROGRESS when the answer will come later, also where the call was interrupted (connect(2)).
     fn connect(&self, socket: Socket, address: &Address) -> io::Result<()>;
+
+    /// How an open socket came to be and where its ends are, in debug builds of drivers that keep a note of it.
+    fn story(&self, socket: RawFd) -> Option<Rc<str>> {
+        let _ = socket;
+        None
+    }
+
+    /// [`Driver::origins`](crate::Driver::origins), of a driver with this pool.
+    fn origins(&self, pool: &BufferPool) -> Vec<String> {
+        let _ = pool;
+        Vec::new()
+    }
 
     /// True for a Unix socket.
     fn is_unix(&self, socket: RawFd) -> bool;

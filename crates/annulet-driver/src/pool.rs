@@ -39,7 +39,7 @@ mod rest;
 
 pub use chunk::Chunk;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -88,6 +88,8 @@ struct Shared {
     states: Box<[Cell<State>]>,
     counters: Arc<DriverCounters>,
     rest: Rest,
+    /// Whom the bytes of each lease were received on, where that is known. Empty in release builds.
+    origins: Box<[RefCell<Option<Rc<str>>>]>,
 }
 
 /// How many buffers are in which state.
@@ -122,6 +124,9 @@ impl BufferPool {
             states: vec![Cell::new(State::UNUSED); buffers_max as usize].into_boxed_slice(),
             counters,
             rest: Rest::new(buffers_max, buffer_size),
+            origins: (0..if cfg!(debug_assertions) { buffers_max } else { 0 })
+                .map(|_| RefCell::default())
+                .collect(),
         }));
         pool.add(buffers);
         Ok(pool)
@@ -334,6 +339,11 @@ impl BufferPool {
         }
     }
 
+    /// Whom the leases that are out were received on, where that is known.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = Rc<str>> {
+        self.0.origins.iter().filter_map(|origin| origin.borrow().clone())
+    }
+
     /// Gives back a buffer that came back from the kernel without bytes.
     pub(crate) fn put_back(&self, id: BufferId) {
         self.0.release(id, State::WITH_KERNEL);
@@ -385,6 +395,7 @@ impl Shared {
         if cfg!(debug_assertions) {
             self.expect(id, State::LEASED);
             self.lay_down(id);
+            self.origins[id as usize].take();
         }
         self.leased.set(self.leased.get() - 1);
         self.release(id, State::LEASED);

@@ -15,6 +15,7 @@
 //! - **S3** A descriptor the kernel just returned belongs to nobody else, so it may be owned.
 
 mod address;
+mod births;
 mod clock;
 pub(crate) mod epoll;
 mod option;

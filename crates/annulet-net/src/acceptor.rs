@@ -287,6 +287,13 @@ impl Source for Acceptor {
         }
     }
 
+    fn story(&self, reactor: &Reactor) -> String {
+        match reactor.driver(|driver| driver.sockets().local_address(self.listener)) {
+            Ok(address) => format!("listener at {address}"),
+            Err(_) => "listener".to_owned(),
+        }
+    }
+
     fn release(self: Rc<Self>, _reactor: &Reactor) {
         let mut state = self.state.borrow_mut();
         self.close_queue(&mut state);

@@ -143,6 +143,7 @@ async fn connect_one(address: &Address) -> io::Result<Socket> {
 
 struct Attempt {
     reactor: Reactor,
+    address: Address,
     socket: Cell<Option<Socket>>,
     id: Cell<Option<SourceId>>,
     key: Cell<Option<Key>>,
@@ -168,6 +169,7 @@ impl Attempt {
         let socket = reactor.driver(|driver| driver.sockets().open(address.domain()))?;
         let attempt = Rc::new(Self {
             reactor: reactor.clone(),
+            address: address.clone(),
             socket: Cell::new(Some(socket)),
             id: Cell::new(None),
             key: Cell::new(None),
@@ -223,6 +225,10 @@ impl Source for Attempt {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+
+    fn story(&self, _reactor: &Reactor) -> String {
+        format!("attempt to connect to {}", self.address)
     }
 
     fn release(self: Rc<Self>, reactor: &Reactor) {

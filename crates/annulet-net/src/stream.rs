@@ -33,10 +33,11 @@ mod tests;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
+use std::io;
 use std::rc::Rc;
 use std::task::Waker;
 
-use annulet_driver::{Chunk, Instant, Key, Op, Outcome, Payload, Socket};
+use annulet_driver::{Address, Chunk, Instant, Key, Op, Outcome, Payload, Socket};
 use annulet_runtime::{Audit, Reactor, Source, SourceId};
 
 use crate::counters::NetCounters;
@@ -286,6 +287,19 @@ impl Source for Stream {
 
     fn audit(&self, audit: &mut Audit) {
         Self::audit(self, audit);
+    }
+
+    fn story(&self, reactor: &Reactor) -> String {
+        let name =
+            |end: io::Result<Address>| end.map_or_else(|_| "nowhere".to_owned(), |end| end.to_string());
+        let peer = name(reactor.driver(|driver| driver.sockets().peer_address(self.socket)));
+        match &self.group.listener {
+            Some((_, address)) => format!("connection from {peer} accepted at {address}"),
+            None => {
+                let local = name(reactor.driver(|driver| driver.sockets().local_address(self.socket)));
+                format!("connection of {local} with {peer}")
+            }
+        }
     }
 
     fn release(self: Rc<Self>, _reactor: &Reactor) {

@@ -41,6 +41,7 @@ mod context;
 pub mod counters;
 mod doorbell;
 mod inbox;
+mod origin;
 mod outside;
 mod park;
 mod process;
@@ -56,6 +57,7 @@ pub use audit::Audit;
 pub use contain::contain;
 pub use counters::ReactorCounters;
 pub use inbox::SendError;
+pub use origin::Origin;
 pub use outside::{Outside, Refused};
 pub use park::Park;
 pub use reactor::{

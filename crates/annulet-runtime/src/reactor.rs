@@ -18,6 +18,7 @@ use crate::contain::contain;
 use crate::context;
 use crate::counters::ReactorCounters;
 use crate::inbox::Inbox;
+use crate::origin::{Caller, Origin};
 use crate::park::{Park, Parker};
 use crate::process::Process;
 use crate::source::{Source, SourceId, Sources};
@@ -217,8 +218,9 @@ impl Reactor {
     }
 
     /// Enters a source in the table; it stays until [`deregister`](Self::deregister).
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn register(&self, source: Rc<dyn Source>) -> SourceId {
-        self.0.sources.borrow_mut().insert(source)
+        self.0.sources.borrow_mut().insert(source, Caller::here())
     }
 
     /// Takes a source out. None of its operations may be in flight, none of its timers armed.
@@ -598,6 +600,8 @@ impl Reactor {
         let targets = std::mem::replace(&mut *self.0.timers.borrow_mut(), Wheel::new());
         drop(targets);
         let unreaped = self.0.driver.borrow_mut().quiesce(patience);
+        // Before they are released: then a connection's ends are still known.
+        let sources_before = self.source_origins();
         let sources = self.0.sources.borrow().all();
         for source in sources {
             source.release(self);
@@ -606,6 +610,12 @@ impl Reactor {
         let extensions = self.0.extensions.take();
         drop(extensions);
         self.0.handle.take();
+        self.report(unreaped, &sources_before)
+    }
+
+    /// What is left, of operations and sources as they were found.
+    fn report(&self, unreaped: usize, sources: &[(SourceId, Origin)]) -> ExitReport {
+        let origins = self.all_origins(sources);
         let driver = self.0.driver.borrow();
         let counters = driver.counters();
         ExitReport {
@@ -615,7 +625,31 @@ impl Reactor {
             buffers: driver.pool().usage().leased,
             sources: self.0.sources.borrow().len(),
             tasks: self.0.tasks.borrow().len(),
+            origins,
         }
+    }
+
+    /// Where all that the reactor holds came from, as an [`ExitReport`] tells of what leaked: tasks, sources, sockets, leases. In
+    /// debug builds, as far as it is known. Not for production: it takes time.
+    pub fn origins(&self) -> Vec<Origin> {
+        self.all_origins(&self.source_origins())
+    }
+
+    fn source_origins(&self) -> Vec<(SourceId, Origin)> {
+        if cfg!(debug_assertions) { self.0.sources.borrow().origins(self) } else { Vec::new() }
+    }
+
+    /// Of these sources, those that are registered still.
+    fn all_origins(&self, sources: &[(SourceId, Origin)]) -> Vec<Origin> {
+        if !cfg!(debug_assertions) {
+            return Vec::new();
+        }
+        let core = &*self.0;
+        let mut origins = core.tasks.borrow().origins();
+        let is_registered = |id| core.sources.borrow().has(id);
+        origins.extend(sources.iter().filter(|(id, _)| is_registered(*id)).map(|(_, origin)| origin.clone()));
+        origins.extend(core.driver.borrow().origins().into_iter().map(Origin::from));
+        origins
     }
 
     /// Has queued sends leave, if there are any, and tells what became of them.
@@ -671,7 +705,7 @@ impl Drop for Core {
 }
 
 /// What a reactor still held when it ended; all zero unless something leaked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitReport {
     /// Which reactor.
     pub reactor: ReactorId,
@@ -685,23 +719,28 @@ pub struct ExitReport {
     pub sources: usize,
     /// Tasks not dropped.
     pub tasks: usize,
+    /// Where what leaked came from, as far as it is known: tasks, sources, sockets, leases. Empty in release builds, and for
+    /// operations, whose sources or sockets tell.
+    pub origins: Vec<Origin>,
 }
 
 impl ExitReport {
     /// True when nothing leaked.
     pub fn is_clean(&self) -> bool {
-        *self == Self { reactor: self.reactor, operations: 0, sockets: 0, buffers: 0, sources: 0, tasks: 0 }
+        let Self { reactor: _, operations, sockets, buffers, sources, tasks, origins: _ } = self;
+        (*operations, *sockets, *buffers, *sources, *tasks) == (0, 0, 0, 0, 0)
     }
 }
 
 impl fmt::Display for ExitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reactor, operations, sockets, buffers, sources, tasks } = self;
+        let Self { reactor, operations, sockets, buffers, sources, tasks, origins } = self;
         write!(
             f,
             "reactor {reactor} ended with {operations} operations in flight, {sockets} sockets open, {buffers} buffers \
              leased, {sources} sources registered, {tasks} tasks alive"
-        )
+        )?;
+        origins.iter().try_for_each(|origin| write!(f, "\n  {origin}"))
     }
 }
 

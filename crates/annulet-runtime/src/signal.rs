@@ -60,6 +60,7 @@ pub struct Signals(Rc<Inner>);
 
 struct Inner {
     reactor: Reactor,
+    signals: Vec<Signal>,
     id: Cell<Option<SourceId>>,
     key: Cell<Option<Key>>,
     arrived: RefCell<VecDeque<Signal>>,
@@ -76,6 +77,7 @@ impl Signals {
         let reactor = Reactor::current();
         let inner = Rc::new(Inner {
             reactor: reactor.clone(),
+            signals: signals.to_vec(),
             id: Cell::new(None),
             key: Cell::new(None),
             arrived: RefCell::default(),
@@ -134,6 +136,11 @@ impl Source for Inner {
                 reactor.deregister(id);
             }
         }
+    }
+
+    fn story(&self, _reactor: &Reactor) -> String {
+        let names: Vec<_> = self.signals.iter().map(Signal::to_string).collect();
+        format!("wait for {}", names.join(", "))
     }
 
     fn release(self: Rc<Self>, reactor: &Reactor) {

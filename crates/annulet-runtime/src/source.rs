@@ -5,6 +5,7 @@ use std::rc::Rc;
 use annulet_driver::{Outcome, Token};
 
 use crate::audit::Audit;
+use crate::origin::{Caller, Origin};
 use crate::reactor::Reactor;
 
 /// Something that submits operations: a connection, a listener, a signal stream.
@@ -37,6 +38,12 @@ pub trait Source {
         let _ = audit;
     }
 
+    /// What the source is, for whoever finds that it leaked: `connection from 127.0.0.1:4711 accepted at 127.0.0.1:80`.
+    fn story(&self, reactor: &Reactor) -> String {
+        let _ = reactor;
+        "source".to_owned()
+    }
+
     /// The reactor ends now. No operation of the source is in flight any more and none may be submitted: close what
     /// it holds.
     fn release(self: Rc<Self>, reactor: &Reactor);
@@ -59,24 +66,37 @@ impl SourceId {
 
 /// The table of sources.
 #[derive(Default)]
-pub(crate) struct Sources(slab::Slab<Rc<dyn Source>>);
+pub(crate) struct Sources(slab::Slab<(Rc<dyn Source>, Caller)>);
 
 impl Sources {
-    pub(crate) fn insert(&mut self, source: Rc<dyn Source>) -> SourceId {
-        SourceId(u32::try_from(self.0.insert(source)).expect("fewer than 2^32 sources"))
+    /// Enters a source that `caller` registered.
+    pub(crate) fn insert(&mut self, source: Rc<dyn Source>, caller: Caller) -> SourceId {
+        SourceId(u32::try_from(self.0.insert((source, caller))).expect("fewer than 2^32 sources"))
     }
 
     pub(crate) fn remove(&mut self, id: SourceId) -> Rc<dyn Source> {
-        self.0.remove(id.0 as usize)
+        self.0.remove(id.0 as usize).0
     }
 
     #[inline]
     pub(crate) fn get(&self, id: SourceId) -> Option<Rc<dyn Source>> {
-        self.0.get(id.0 as usize).cloned()
+        self.0.get(id.0 as usize).map(|(source, _)| source.clone())
     }
 
     pub(crate) fn all(&self) -> Vec<Rc<dyn Source>> {
-        self.0.iter().map(|(_, source)| source.clone()).collect()
+        self.0.iter().map(|(_, (source, _))| source.clone()).collect()
+    }
+
+    /// Where each came from.
+    pub(crate) fn origins(&self, reactor: &Reactor) -> Vec<(SourceId, Origin)> {
+        let origin = |(id, (source, caller)): (usize, &(Rc<dyn Source>, Caller))| {
+            (SourceId(id as u32), Origin::new(format!("{}, registered", source.story(reactor)), *caller))
+        };
+        self.0.iter().map(origin).collect()
+    }
+
+    pub(crate) fn has(&self, id: SourceId) -> bool {
+        self.0.contains(id.0 as usize)
     }
 
     pub(crate) fn len(&self) -> usize {

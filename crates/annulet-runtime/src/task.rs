@@ -58,6 +58,7 @@ pub async fn yield_now() {
 
 impl Reactor {
     /// [`spawn_local`] on this reactor.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn_local<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
@@ -70,6 +71,7 @@ impl Reactor {
 
     /// Spawns a task nobody waits for: [`spawn_local`] without the cost of a handle. A panic is counted and its message
     /// goes to the panic hook, as ever.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn_detached<F>(&self, future: F)
     where
         F: Future<Output = ()> + 'static,

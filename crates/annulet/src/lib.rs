@@ -46,8 +46,8 @@ pub use annulet_net::{
     Server, ServerBuilder, Stats, connect,
 };
 pub use annulet_runtime::{
-    Builder, ExitReport, Handle, JoinError, JoinHandle, Park, Reactor, ReactorId, Runtime, RuntimeError,
-    resolve, run, signal, spawn_blocking, spawn_local, task, time, yield_now,
+    Builder, ExitReport, Handle, JoinError, JoinHandle, Origin, Park, Reactor, ReactorId, Runtime,
+    RuntimeError, resolve, run, signal, spawn_blocking, spawn_local, task, time, yield_now,
 };
 #[cfg(feature = "http")]
 pub use http_server::http;

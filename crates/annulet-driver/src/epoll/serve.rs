@@ -157,7 +157,9 @@ impl<K: Kernel> EpollDriver<K> {
         let length = filled.len();
         self.counters.bytes_received.add(length as u64);
         let (key, operation) = self.operations.tenant(slot);
-        let outcome = Outcome::Received(self.pool.lease_filled(filled));
+        let chunk = self.pool.lease_filled(filled);
+        chunk.note_origin(|| self.sockets.kernel.story(place.descriptor as i32));
+        let outcome = Outcome::Received(chunk);
         completions.push(Completion { token: operation.token, key, outcome, last: false });
         Step::Received { is_full: length == self.pool.buffer_size() as usize, is_copy: false }
     }

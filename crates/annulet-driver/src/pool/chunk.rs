@@ -99,6 +99,16 @@ impl Chunk {
         (!self.is_lease()).then(|| unsafe { self.owner.cast::<Heap>().as_mut() })
     }
 
+    /// Has a lease remember whom it was received on, in debug builds.
+    #[inline]
+    pub(crate) fn note_origin(&self, origin: impl FnOnce() -> Option<Rc<str>>) {
+        if cfg!(debug_assertions)
+            && let View::Lease(pool, place) = self.view()
+        {
+            pool.origins[place.id() as usize].replace(origin());
+        }
+    }
+
     /// Removes the first `count` bytes.
     ///
     /// # Panics

@@ -3,11 +3,13 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockAddr, SockRef, Type};
 
+use super::births::{Birth, Births, Ends};
 use super::socket_file::{self, SocketFile};
 use super::{address, option, stream};
 use crate::counters::DriverCounters;
@@ -30,16 +32,19 @@ pub(crate) struct KernelSockets {
     nonblocking: bool,
     /// The files of listeners bound here, few if any.
     files: Vec<(Socket, SocketFile)>,
+    births: Births,
 }
 
 impl KernelSockets {
     pub(crate) fn new(counters: Arc<DriverCounters>, nonblocking: bool) -> Self {
-        Self { counters, nonblocking, files: Vec::new() }
+        Self { counters, nonblocking, files: Vec::new(), births: Births::default() }
     }
 
-    fn opened(&self, descriptor: i32) -> Socket {
+    fn opened(&self, descriptor: i32, birth: Birth) -> Socket {
         self.counters.sockets_opened.increment();
-        Socket::from_raw(descriptor)
+        let socket = Socket::from_raw(descriptor);
+        self.births.enter(socket, birth);
+        socket
     }
 
     /// Accepts from a listener that was readable a moment ago.
@@ -62,7 +67,7 @@ impl Calls for KernelSockets {
 
     fn accepted(&self, descriptor: i32) -> Socket {
         self.counters.accepted.increment();
-        self.opened(descriptor)
+        self.opened(descriptor, Birth::Accepted)
     }
 
     #[inline]
@@ -90,6 +95,7 @@ impl Calls for KernelSockets {
     /// number may be another thread's already.
     fn close(&mut self, socket: Socket) {
         self.counters.sockets_closed.increment();
+        self.births.leave(socket);
         if let Some(index) = self.files.iter().position(|(owner, _)| *owner == socket) {
             self.files.swap_remove(index).1.remove();
         }
@@ -121,6 +127,16 @@ impl Calls for KernelSockets {
         }
     }
 
+    fn story(&self, socket: RawFd) -> Option<Rc<str>> {
+        let socket = Socket::from_raw(socket);
+        self.births.story(socket, || ends(socket))
+    }
+
+    fn origins(&self, pool: &BufferPool) -> Vec<String> {
+        let leases = pool.origins().map(|story| format!("lease of what was received on a {story}"));
+        self.births.stories(ends).iter().map(ToString::to_string).chain(leases).collect()
+    }
+
     fn is_unix(&self, socket: RawFd) -> bool {
         socket >= 0
             && on(Socket::from_raw(socket), |socket| socket.domain())
@@ -140,6 +156,12 @@ impl Calls for KernelSockets {
     }
 }
 
+/// Where an open socket's ends are.
+fn ends(socket: Socket) -> Ends {
+    let address = |result: io::Result<SockAddr>| address::from_sockaddr(&result.ok()?).ok();
+    on(socket, |socket| Ends { local: address(socket.local_addr()), peer: address(socket.peer_addr()) })
+}
+
 /// Runs `call` on a view of the socket that `socket2` can work on and that owns nothing.
 fn on<T>(socket: Socket, call: impl FnOnce(&SockRef<'_>) -> T) -> T {
     // SAFETY: S1, and -1 is refused by a panic. The borrow ends with the call.
@@ -150,7 +172,7 @@ fn on<T>(socket: Socket, call: impl FnOnce(&SockRef<'_>) -> T) -> T {
 impl Sockets for KernelSockets {
     fn open(&mut self, domain: Domain) -> io::Result<Socket> {
         let socket = fresh(domain, self.nonblocking)?;
-        Ok(self.opened(socket.into_raw_fd()))
+        Ok(self.opened(socket.into_raw_fd(), Birth::Opened))
     }
 
     fn listen(&mut self, spec: &ListenSpec) -> io::Result<(Socket, Address)> {
@@ -174,7 +196,7 @@ impl Sockets for KernelSockets {
         socket.listen(i32::try_from(spec.backlog).unwrap_or(i32::MAX))?;
         let bound = address::from_sockaddr(&socket.local_addr()?)?;
         let file = spec.address.as_path().map(SocketFile::at).transpose()?;
-        let socket = self.opened(socket.into_raw_fd());
+        let socket = self.opened(socket.into_raw_fd(), Birth::Listening);
         self.files.extend(file.map(|file| (socket, file)));
         Ok((socket, bound))
     }
@@ -185,7 +207,7 @@ impl Sockets for KernelSockets {
         // Fails on no descriptor that is open (fcntl(2), F_SETFL).
         let set = SockRef::from(&descriptor).set_nonblocking(self.nonblocking);
         debug_assert!(set.is_ok(), "{set:?}");
-        self.opened(descriptor.into_raw_fd())
+        self.opened(descriptor.into_raw_fd(), Birth::Adopted)
     }
 
     fn duplicate(&mut self, socket: Socket) -> io::Result<Descriptor> {

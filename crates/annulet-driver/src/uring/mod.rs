@@ -25,7 +25,8 @@
 //!
 //! - **U1** Memory that the kernel uses after a call has returned is: the queues, the entries of the buffer ring, the
 //!   pool's buffers, the addresses of connects. All of it outlives the last operation that may use it, or is leaked. What
-//!   is sent is not among it: the kernel has read it by then.
+//!   is sent is not among it: the kernel has read it by then. But for the queues it lies in regions of [`guard`](crate::guard),
+//!   which show in debug builds who breaks this.
 //! - **U2** The ring is closed before anything else of U1 is freed.
 //! - **U3** A slot is freed only by its operation's terminal completion, or by the driver itself for operations that the
 //!   kernel does not hold.
@@ -380,6 +381,10 @@ impl<K: Kernel> Driver for UringDriver<K> {
 
     fn counters(&self) -> &Arc<DriverCounters> {
         &self.counters
+    }
+
+    fn origins(&self) -> Vec<String> {
+        self.operations.sockets.origins(self.operations.pool())
     }
 
     fn in_flight(&self) -> usize {

@@ -198,6 +198,10 @@ impl Source for Local {
         }
     }
 
+    fn story(&self, _reactor: &Reactor) -> String {
+        "queue of what streams send".to_owned()
+    }
+
     fn release(self: Rc<Self>, reactor: &Reactor) {
         if let Some(departures) = &self.departures {
             departures.deregister(reactor);

@@ -595,6 +595,89 @@ fn a_task_that_ends_its_reactor_and_goes_on_is_dropped_with_its_poll() {
     assert_eq!(reactor.counters().tasks_live.get(), 0);
 }
 
+/// What a report says, line by line, of what leaked. Nothing in release builds.
+fn told(report: &ExitReport) -> Vec<String> {
+    assert!(!report.is_clean());
+    let lines: Vec<_> = report.to_string().lines().skip(1).map(str::to_owned).collect();
+    assert_eq!(lines.len(), report.origins.len());
+    lines
+}
+
+/// Each of these in a debug build, nothing in others.
+fn if_known<const N: usize>(lines: [String; N]) -> Vec<String> {
+    if cfg!(debug_assertions) { lines.into() } else { Vec::new() }
+}
+
+#[test]
+fn a_report_names_the_lines_that_spawned_the_tasks_that_are_left() {
+    let (reactor, _script) = reactor();
+    reactor.spawn_detached(pending());
+    drop(reactor.spawn_local(pending::<()>()));
+    reactor.enter(|| drop(crate::spawn_local(pending::<()>())));
+    let (line, file) = (line!(), file!());
+    // Who has it runs or drops it, and nobody has these.
+    (0..3).for_each(|_| std::mem::forget(reactor.core().ready.pop()));
+    let report = reactor.shut_down(Duration::ZERO);
+    assert_eq!(report.tasks, 3);
+    assert_eq!(
+        told(&report),
+        if_known([
+            format!("  task spawned at {file}:{}:27", line - 1),
+            format!("  task spawned at {file}:{}:18", line - 2),
+            format!("  task spawned at {file}:{}:13", line - 3),
+        ])
+    );
+}
+
+/// A source that stays when its reactor goes.
+struct Clinging(Rc<dyn Source>);
+
+impl Source for Clinging {
+    fn complete(self: Rc<Self>, _: &Reactor, _: u32, _: annulet_driver::Outcome, _: bool) {}
+    fn story(&self, reactor: &Reactor) -> String {
+        self.0.story(reactor)
+    }
+    fn release(self: Rc<Self>, _: &Reactor) {}
+}
+
+#[test]
+fn a_report_names_the_lines_that_registered_the_sources_that_are_left() {
+    struct Plain;
+    impl Source for Plain {
+        fn complete(self: Rc<Self>, _: &Reactor, _: u32, _: annulet_driver::Outcome, _: bool) {}
+        fn release(self: Rc<Self>, _: &Reactor) {}
+    }
+    let (reactor, _script) = reactor();
+    let wanted = [crate::signal::Signal::HANGUP, crate::signal::Signal(40)];
+    let signals = reactor.enter(|| crate::signal::Signals::new(&wanted));
+    let source = reactor.core().sources.borrow().all().remove(0);
+    reactor.register(Rc::new(Clinging(source)));
+    reactor.register(Rc::new(Plain));
+    let (line, file) = (line!(), file!());
+    // Forgotten, but released when the reactor ends: not a leak.
+    std::mem::forget(signals);
+    let report = reactor.shut_down(Duration::ZERO);
+    assert_eq!((report.sources, report.operations), (2, 0));
+    assert_eq!(
+        told(&report),
+        if_known([
+            format!("  wait for SIGHUP, signal 40, registered at {file}:{}:13", line - 2),
+            format!("  source, registered at {file}:{}:13", line - 1),
+        ])
+    );
+}
+
+#[test]
+fn signals_are_registered_where_they_were_asked_for() {
+    let (reactor, _script) = reactor();
+    let _signals = reactor.enter(|| crate::signal::Signals::new(&[crate::signal::Signal::HANGUP]));
+    let line = line!() - 1;
+    let origins = reactor.core().sources.borrow().origins(&reactor);
+    let place = origins[0].1.place.map(|place| (place.file(), place.line()));
+    assert_eq!(place, cfg!(debug_assertions).then_some((file!(), line)));
+    reactor.shut_down(Duration::ZERO);
+}
+
 #[test]
 fn an_ended_reactor_takes_what_was_left_in_its_inbox_along() {
     let (reactor, _script) = reactor();

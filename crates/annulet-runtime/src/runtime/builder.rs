@@ -137,6 +137,7 @@ fn start_worker(
                         buffers: 0,
                         sources: 0,
                         tasks: 0,
+                        origins: Vec::new(),
                     };
                     let _ = opened.send(Err(error));
                     return (report, Ok(()));

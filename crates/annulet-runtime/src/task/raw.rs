@@ -40,6 +40,7 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use crate::contain::contain;
 use crate::context;
 use crate::inbox::Inbox;
+use crate::origin::{Caller, Origin};
 use crate::reactor::Core;
 use crate::task::shared::Shared;
 
@@ -54,6 +55,7 @@ struct Header {
     /// Neighbours in the home's list of tasks.
     previous: Cell<Option<Pointer>>,
     next: Cell<Option<Pointer>>,
+    spawned: Caller,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,11 +126,13 @@ impl<F: Future<Output = ()>> Task<F> {
 }
 
 /// Makes a task of `future` and puts it on the ready list. A home that has ended drops the future at once.
+#[cfg_attr(debug_assertions, track_caller)]
 pub(super) fn spawn<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F) {
     spawn_task(core, future);
 }
 
 /// [`spawn`], with a waker of the new task.
+#[cfg_attr(debug_assertions, track_caller)]
 pub(super) fn spawn_woken<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F) -> Waker {
     match spawn_task(core, future) {
         // SAFETY: T3: the task was not run yet.
@@ -137,6 +141,7 @@ pub(super) fn spawn_woken<F: Future<Output = ()> + 'static>(core: &Rc<Core>, fut
     }
 }
 
+#[cfg_attr(debug_assertions, track_caller)]
 fn spawn_task<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F) -> Option<Pointer> {
     if core.is_ended() {
         return None;
@@ -151,6 +156,7 @@ fn spawn_task<F: Future<Output = ()> + 'static>(core: &Rc<Core>, future: F) -> O
             next_ready: Cell::new(None),
             previous: Cell::new(None),
             next: Cell::new(None),
+            spawned: Caller::here(),
         },
         future: UnsafeCell::new(ManuallyDrop::new(future)),
     });
@@ -410,6 +416,19 @@ pub(crate) struct Tasks {
 impl Tasks {
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Where each came from, newest first.
+    pub(crate) fn origins(&self) -> Vec<Origin> {
+        let mut origins = Vec::new();
+        let mut next = self.first;
+        while let Some(task) = next {
+            // SAFETY: T3: what is in the list is not done.
+            let header = unsafe { task.header() };
+            origins.push(Origin::new("task spawned", header.spawned));
+            next = header.next.get();
+        }
+        origins
     }
 
     /// Wakes every one. On the home's thread, like everything that has a `Tasks` at hand.

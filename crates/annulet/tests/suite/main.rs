@@ -31,6 +31,7 @@ mod http_server_outliving;
 mod http_server_responses;
 #[cfg(feature = "http")]
 mod http_server_routes;
+mod leaks;
 mod limits;
 mod memory;
 mod options;

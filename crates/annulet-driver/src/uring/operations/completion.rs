@@ -39,7 +39,9 @@ impl<K: Kernel> Operations<K> {
                     let buffer =
                         buffer_ring::buffer(flags).expect("what is received is in a buffer of the group");
                     self.counters.bytes_received.add(result as u64);
-                    say(Outcome::Received(self.pool.deliver(buffer, result as usize)), false);
+                    let chunk = self.pool.deliver(buffer, result as usize);
+                    chunk.note_origin(|| self.sockets.story(socket));
+                    say(Outcome::Received(chunk), false);
                 } else if let Some(buffer) = buffer_ring::buffer(flags) {
                     self.pool.put_back(buffer);
                 }
