@@ -6,8 +6,12 @@ use annulet_runtime::Audit;
 use super::local::STAGING_MAX;
 use super::{Buffers, Flag, Life, Receive, State, Stream};
 
-/// What the kernel may deliver of a receive that is to be stopped: two passes, of so many buffers each.
-const BUFFERS_UNTIL_STOPPED: usize = 2 * 32;
+/// What the kernel may deliver of a receive that is to be stopped: so many passes,
+const PASSES_UNTIL_STOPPED: usize = 2;
+/// each of so many bytes where it can be told a cap, and a buffer that is begun,
+const PASS_BYTES: usize = 64 * 1024;
+/// else of so many buffers.
+const PASS_BUFFERS: usize = 32;
 
 impl Stream {
     pub(super) fn audit(&self, audit: &mut Audit) {
@@ -52,7 +56,8 @@ impl Stream {
 
     fn unread_max(&self) -> usize {
         let buffer_size = self.reactor().driver(|driver| driver.pool().buffer_size()) as usize;
-        self.group.limits.unread_max + BUFFERS_UNTIL_STOPPED * buffer_size
+        let pass = (PASS_BYTES + buffer_size).max(PASS_BUFFERS * buffer_size);
+        self.group.limits.unread_max + PASSES_UNTIL_STOPPED * pass
     }
 }
 
