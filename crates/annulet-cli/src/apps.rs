@@ -7,12 +7,12 @@ mod lines;
 
 use bytes::Bytes;
 
-pub(crate) use command::{COMMAND_LINE_MAX, command};
-pub(crate) use echo::echo;
-pub(crate) use http::http;
-pub(crate) use lines::{UPPER_LINE_MAX, lines};
+pub use command::{COMMAND_LINE_MAX, command};
+pub use echo::echo;
+pub use http::http;
+pub use lines::{UPPER_LINE_MAX, lines};
 
 /// A text and its line feed, made once and sent to everybody.
-pub(crate) fn line(text: &str) -> Bytes {
+pub fn line(text: &str) -> Bytes {
     Bytes::from(format!("{text}\n"))
 }

@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-mod apps;
 mod cli;
 mod doctor;
 mod explain;

@@ -6,10 +6,10 @@ use annulet::proto::lines::{LineError, Lines};
 use annulet::{Connection, HandlerResult};
 
 /// Bytes of a line, its end not counted, unless the user says otherwise.
-pub(crate) const COMMAND_LINE_MAX: usize = 1024;
+pub const COMMAND_LINE_MAX: usize = 1024;
 
 /// Says READY, then answers each line. A last line without a line feed is answered too.
-pub(crate) async fn command(connection: Connection, line_max: usize) -> HandlerResult {
+pub async fn command(connection: Connection, line_max: usize) -> HandlerResult {
     let mut framed = connection.framed(Lines::new(line_max));
     framed.send_with(|output| Reply::Ready.write_to(output)).await?;
     loop {

@@ -3,7 +3,7 @@
 use annulet::{Connection, HandlerResult};
 
 /// Sends every byte that arrives, without a copy, until the peer ends.
-pub(crate) async fn echo(mut connection: Connection) -> HandlerResult {
+pub async fn echo(mut connection: Connection) -> HandlerResult {
     while let Some(chunk) = connection.recv().await? {
         connection.send(chunk).await?;
     }

@@ -15,7 +15,7 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 static STREAMED: [u8; 64 * 1024] = [b'.'; 64 * 1024];
 
 /// The service of `annulet serve http`.
-pub(crate) fn http(settings: Settings) -> Service {
+pub fn http(settings: Settings) -> Service {
     router(|_| {
         Router::new()
             .get("/", hello)

@@ -7,10 +7,10 @@ use annulet::{Connection, HandlerResult};
 use bytes::Bytes;
 
 /// Bytes of a line, its end not counted, unless the user says otherwise.
-pub(crate) const UPPER_LINE_MAX: usize = 4096;
+pub const UPPER_LINE_MAX: usize = 4096;
 
 /// Sends the greeting, then each line in upper case. A last line without a line feed gets no answer.
-pub(crate) async fn lines(connection: Connection, greeting: Bytes, line_max: usize) -> HandlerResult {
+pub async fn lines(connection: Connection, greeting: Bytes, line_max: usize) -> HandlerResult {
     // A carriage return is a byte like any other here: it comes back, and it counts.
     let mut framed = connection.framed(Lines::new(line_max).trim_carriage_return(false));
     framed.connection().send(greeting).await?;

@@ -8,8 +8,8 @@ use annulet::{
     Builder, Clocks, Connection, DriverOptions, HandlerResult, Limits, ListenOptions, PoolOptions, Runtime,
     Server,
 };
+use annulet_cli::apps;
 
-use crate::apps;
 use crate::cli::{
     App, ClockArguments, Limit, LimitArguments, ListenArguments, Reactors, RuntimeArguments, ServeArguments,
 };
