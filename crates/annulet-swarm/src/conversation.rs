@@ -1,0 +1,227 @@
+//! A client that knows what it is to be answered.
+
+use std::time::Duration;
+
+use annulet::net::{ReadHalf, WriteHalf};
+use annulet::time::{sleep, timeout};
+use annulet::{Connection, Connector, Error, spawn_local};
+use annulet_sim::Sim;
+
+use crate::draw::{micros, percent};
+use crate::shape::limits;
+
+/// What is said, and what is to be answered to all of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    pub(crate) input: Vec<u8>,
+    pub(crate) output: Vec<u8>,
+    /// Where the answers end: a server that ends in order ends at one of these. Empty: anywhere.
+    pub(crate) ends: Vec<usize>,
+    /// The server ends by itself after the last answer.
+    pub(crate) server_ends: bool,
+}
+
+/// What a client may rely on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trust {
+    /// An orderly end means that everything was answered.
+    pub(crate) is_faithful: bool,
+    /// An orderly end comes after a whole answer.
+    pub(crate) ends_whole: bool,
+}
+
+/// How long a client waits for news: a peer that the network lost says nothing any more.
+const PATIENCE: Duration = Duration::from_secs(1200);
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug)]
+struct Manners {
+    piece_max: u64,
+    pause_percent: u64,
+    pause_max: u64,
+    is_slow_reader: bool,
+    half_closes: bool,
+    /// It is gone after so many bytes.
+    vanishes_after: Option<usize>,
+    aborts: bool,
+}
+
+impl Manners {
+    fn draw(sim: &Sim, script: &Script) -> Self {
+        Self {
+            piece_max: sim.spread(1, 16 * 1024),
+            pause_percent: sim.below(60),
+            pause_max: sim.spread(1, 50_000),
+            is_slow_reader: percent(sim, 20),
+            half_closes: percent(sim, 70),
+            vanishes_after: percent(sim, 15).then(|| sim.below(script.output.len() as u64 + 1) as usize),
+            aborts: percent(sim, 50),
+        }
+    }
+
+    /// Brief, and nothing unusual.
+    const fn plain() -> Self {
+        Self {
+            piece_max: 16 * 1024,
+            pause_percent: 0,
+            pause_max: 1,
+            is_slow_reader: false,
+            half_closes: true,
+            vanishes_after: None,
+            aborts: false,
+        }
+    }
+}
+
+/// Connects to `target` and goes through the script in a way that is drawn. Returns whether all of it was answered.
+pub(crate) async fn converse(sim: &Sim, target: &str, script: Script, trust: Trust) -> bool {
+    let connector = Connector::new().limits(limits(sim)).timeout(micros(sim, 1000, 20_000_000));
+    let Ok(connection) = connector.connect(target).await else { return false };
+    let manners = Manners::draw(sim, &script);
+    talk(sim, connection, script, trust, manners).await
+}
+
+/// A conversation without any peculiarity, again and again until it succeeds.
+///
+/// # Panics
+/// When it never does.
+pub(crate) async fn insist(sim: &Sim, target: &str, script: &Script, trust: Trust) {
+    for _ in 0..180 {
+        if let Ok(connection) = annulet::connect(target).await
+            && talk(sim, connection, script.clone(), trust, Manners::plain()).await
+        {
+            return;
+        }
+        sleep(Duration::from_secs(5)).await;
+    }
+    panic!("nothing fails any more, and {target} serves nobody");
+}
+
+async fn talk(sim: &Sim, connection: Connection, script: Script, trust: Trust, manners: Manners) -> bool {
+    let (mut receive, send) = connection.split();
+    let sending = spawn_local(write(sim.clone(), send, script.input, manners));
+    let heard = read(sim, &mut receive, &script.output, manners).await;
+    let received = match heard {
+        Heard::Enough => {
+            // Whatever the other task still has to say, nobody listens to the answer.
+            sending.abort();
+            let sent = sending.await;
+            if manners.aborts
+                && let Ok((send, _)) = sent
+                && let Ok(connection) = receive.reunite(send)
+            {
+                connection.abort();
+            }
+            return false;
+        }
+        Heard::Failed(_) => {
+            sending.abort();
+            return false;
+        }
+        Heard::Ended(received) => received,
+        Heard::All => {
+            drop(receive);
+            let _ = sending.await;
+            return true;
+        }
+    };
+    drop(receive);
+    let sent = sending.await.is_ok_and(|(_, sent)| sent.is_ok());
+    assert!(
+        !trust.ends_whole || script.ends.is_empty() || script.ends.binary_search(&received).is_ok(),
+        "the server ended within an answer, after {received} bytes"
+    );
+    let is_whole = received == script.output.len();
+    assert!(
+        is_whole || !trust.is_faithful || !(sent || script.server_ends),
+        "the server ended in order after {received} of {} bytes",
+        script.output.len()
+    );
+    is_whole
+}
+
+/// Says everything, and ends this side if that is the manner.
+async fn write(
+    sim: Sim,
+    mut send: WriteHalf,
+    input: Vec<u8>,
+    manners: Manners,
+) -> (WriteHalf, Result<(), Error>) {
+    let result = async {
+        let mut rest = &input[..];
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.len().min(sim.spread(1, manners.piece_max) as usize));
+            rest = after;
+            match sim.below(4) {
+                0 => send.send(piece.to_vec()).await?,
+                1 => {
+                    send.reserve(piece.len()).await?;
+                    send.stage(piece.to_vec())?;
+                }
+                2 => {
+                    send.write_all(piece).await?;
+                    send.flush().await?;
+                }
+                _ => send.write_all(piece).await?,
+            }
+            if percent(&sim, manners.pause_percent) {
+                sleep(micros(&sim, 1, manners.pause_max)).await;
+            }
+        }
+        if manners.half_closes { send.shutdown().await } else { send.flush().await }
+    }
+    .await;
+    (send, result)
+}
+
+/// How listening ended.
+enum Heard {
+    /// The client's own wish.
+    Enough,
+    Failed(#[expect(dead_code, reason = "told when it is printed")] Option<Error>),
+    /// In order, after so many bytes.
+    Ended(usize),
+    /// The whole output, and no end is waited for.
+    All,
+}
+
+async fn read(sim: &Sim, receive: &mut ReadHalf, output: &[u8], manners: Manners) -> Heard {
+    let mut received = 0;
+    let mut buffer = [0; 300];
+    loop {
+        if manners.vanishes_after.is_some_and(|after| received >= after) {
+            return Heard::Enough;
+        }
+        if !manners.half_closes && received == output.len() {
+            return Heard::All;
+        }
+        if manners.is_slow_reader {
+            sleep(micros(sim, 10, 100_000)).await;
+        }
+        let by_copy = sim.below(4) == 0;
+        let next = async {
+            if by_copy {
+                let count = receive.read(&mut buffer).await?;
+                return Ok::<_, Error>((count, None));
+            }
+            let chunk = receive.recv().await?;
+            Ok((chunk.as_ref().map_or(0, |chunk| chunk.len()), chunk))
+        };
+        let (count, chunk) = match timeout(PATIENCE, next).await {
+            Ok(Ok(next)) => next,
+            Ok(Err(error)) => return Heard::Failed(Some(error)),
+            Err(_) => return Heard::Failed(None),
+        };
+        if count == 0 {
+            return Heard::Ended(received);
+        }
+        let bytes = chunk.as_deref().unwrap_or_else(|| &buffer[..count]);
+        assert!(
+            output.get(received..received + count) == Some(bytes),
+            "{count} wrong bytes after {received} of {}: {:?}",
+            output.len(),
+            String::from_utf8_lossy(&bytes[..count.min(60)])
+        );
+        received += count;
+    }
+}

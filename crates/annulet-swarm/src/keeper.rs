@@ -1,0 +1,61 @@
+//! Who looks after a server: starts it again when it has ended, and makes trouble now and then.
+
+use annulet::signal::Signal;
+use annulet::time::sleep;
+use annulet::{JoinHandle, spawn_local};
+use annulet_sim::{Death, Host, Sim};
+
+use crate::draw::{micros, millis, one_of};
+use crate::shape::Shape;
+
+/// Looks after a host until it is dropped.
+pub(crate) struct Keeper([JoinHandle<()>; 2]);
+
+impl Keeper {
+    pub(crate) fn new(sim: &Sim, host: &Host, shape: Shape) -> Self {
+        Self([
+            spawn_local(keep_running(sim.clone(), host.clone())),
+            spawn_local(make_trouble(sim.clone(), host.clone(), shape)),
+        ])
+    }
+
+    /// No trouble from now on, and no faults.
+    pub(crate) fn make_peace(&self, sim: &Sim, host: &Host) {
+        self.0[1].abort();
+        sim.heal("client", host.name());
+        sim.end_faults();
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// A server that could not start, or has ended, is started again.
+async fn keep_running(sim: Sim, host: Host) {
+    loop {
+        host.ended().await;
+        sleep(millis(&sim, 1, 3000)).await;
+        host.restart();
+    }
+}
+
+async fn make_trouble(sim: Sim, host: Host, shape: Shape) {
+    for _ in 0..sim.below(4) {
+        sleep(micros(&sim, 100, 5_000_000)).await;
+        match sim.below(4) {
+            0 if shape.may_be_signalled => host.signal(Signal::TERMINATE),
+            1 if shape.may_be_killed => {
+                host.kill(one_of(&sim, &[Death::Killed, Death::Reset, Death::Silent]));
+            }
+            2 => {
+                sim.partition("client", host.name());
+                sleep(micros(&sim, 1000, 30_000_000)).await;
+                sim.heal("client", host.name());
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Clients of a server that has one right answer to everything.
+
+use annulet::spawn_local;
+use annulet::time::sleep;
+use annulet_sim::{Host, Sim};
+
+use crate::conversation::{Script, Trust, converse, insist};
+use crate::draw::micros;
+use crate::keeper::Keeper;
+use crate::shape::Shape;
+
+/// How many clients there are, and how much they say.
+pub(super) struct Crowd {
+    pub(super) clients_max: u64,
+    pub(super) rounds_max: u64,
+}
+
+/// A crowd of clients talks to a host's servers, and when all is over one more is served, whatever happened.
+pub(super) async fn visit<S>(
+    sim: &Sim,
+    host: &Host,
+    shape: Shape,
+    targets: Vec<String>,
+    crowd: Crowd,
+    script: S,
+) where
+    S: Fn(&Sim, u64) -> Script + Clone + 'static,
+{
+    let keeper = Keeper::new(sim, host, shape);
+    let trust = Trust { is_faithful: shape.is_faithful(), ends_whole: shape.ends_are_the_programs() };
+    let clients: Vec<_> = (0..sim.spread(4, crowd.clients_max))
+        .map(|number| {
+            let (sim, targets, script) = (sim.clone(), targets.clone(), script.clone());
+            let rounds = sim.spread(1, crowd.rounds_max);
+            spawn_local(async move {
+                for round in 0..rounds {
+                    sleep(micros(&sim, 1, 1_000_000)).await;
+                    let target = &targets[sim.below(targets.len() as u64) as usize];
+                    let script = script(&sim, number * 100 + round);
+                    converse(&sim, target, script, trust).await;
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.expect("a client ends");
+    }
+    if shape.is_welcoming() {
+        keeper.make_peace(sim, host);
+        for target in &targets {
+            insist(sim, target, &script(sim, 0), trust).await;
+        }
+    }
+}
