@@ -8,7 +8,7 @@ use annulet::{Connection, Connector, Error, spawn_local};
 use annulet_sim::Sim;
 
 use crate::draw::{micros, percent};
-use crate::shape::limits;
+use crate::shape::{Starts, limits};
 
 /// What is said, and what is to be answered to all of it.
 #[derive(Clone, Debug)]
@@ -22,12 +22,14 @@ pub(crate) struct Script {
 }
 
 /// What a client may rely on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Trust {
     /// An orderly end means that everything was answered.
     pub(crate) is_faithful: bool,
     /// An orderly end comes after a whole answer.
     pub(crate) ends_whole: bool,
+    /// Nothing can be relied on once one has failed.
+    pub(crate) starts: Starts,
 }
 
 /// How long a client waits for news: a peer that the network lost says nothing any more.
@@ -74,7 +76,7 @@ impl Manners {
 }
 
 /// Connects to `target` and goes through the script in a way that is drawn. Returns whether all of it was answered.
-pub(crate) async fn converse(sim: &Sim, target: &str, script: Script, trust: Trust) -> bool {
+pub(crate) async fn converse(sim: &Sim, target: &str, script: Script, trust: &Trust) -> bool {
     let connector = Connector::new().limits(limits(sim)).timeout(micros(sim, 1000, 20_000_000));
     let Ok(connection) = connector.connect(target).await else { return false };
     let manners = Manners::draw(sim, &script);
@@ -85,7 +87,7 @@ pub(crate) async fn converse(sim: &Sim, target: &str, script: Script, trust: Tru
 ///
 /// # Panics
 /// When it never does.
-pub(crate) async fn insist(sim: &Sim, target: &str, script: &Script, trust: Trust) {
+pub(crate) async fn insist(sim: &Sim, target: &str, script: &Script, trust: &Trust) {
     for _ in 0..180 {
         if let Ok(connection) = annulet::connect(target).await
             && talk(sim, connection, script.clone(), trust, Manners::plain()).await
@@ -97,7 +99,7 @@ pub(crate) async fn insist(sim: &Sim, target: &str, script: &Script, trust: Trus
     panic!("nothing fails any more, and {target} serves nobody");
 }
 
-async fn talk(sim: &Sim, connection: Connection, script: Script, trust: Trust, manners: Manners) -> bool {
+async fn talk(sim: &Sim, connection: Connection, script: Script, trust: &Trust, manners: Manners) -> bool {
     let (mut receive, send) = connection.split();
     let sending = spawn_local(write(sim.clone(), send, script.input, manners));
     let heard = read(sim, &mut receive, &script.output, manners).await;
@@ -133,7 +135,7 @@ async fn talk(sim: &Sim, connection: Connection, script: Script, trust: Trust, m
     );
     let is_whole = received == script.output.len();
     assert!(
-        is_whole || !trust.is_faithful || !(sent || script.server_ends),
+        is_whole || !trust.is_faithful || trust.starts.have_failed() || !(sent || script.server_ends),
         "the server ended in order after {received} of {} bytes",
         script.output.len()
     );

@@ -7,7 +7,7 @@ use annulet_sim::{Host, Sim};
 use crate::conversation::{Script, Trust, converse, insist};
 use crate::draw::micros;
 use crate::keeper::Keeper;
-use crate::shape::Shape;
+use crate::shape::{Shape, Starts};
 
 /// How many clients there are, and how much they say.
 pub(super) struct Crowd {
@@ -20,6 +20,7 @@ pub(super) async fn visit<S>(
     sim: &Sim,
     host: &Host,
     shape: Shape,
+    starts: Starts,
     targets: Vec<String>,
     crowd: Crowd,
     script: S,
@@ -27,17 +28,17 @@ pub(super) async fn visit<S>(
     S: Fn(&Sim, u64) -> Script + Clone + 'static,
 {
     let keeper = Keeper::new(sim, host, shape);
-    let trust = Trust { is_faithful: shape.is_faithful(), ends_whole: shape.ends_are_the_programs() };
+    let trust = Trust { is_faithful: shape.is_faithful(), ends_whole: shape.ends_are_the_programs(), starts };
     let clients: Vec<_> = (0..sim.spread(4, crowd.clients_max))
         .map(|number| {
-            let (sim, targets, script) = (sim.clone(), targets.clone(), script.clone());
+            let (sim, targets, script, trust) = (sim.clone(), targets.clone(), script.clone(), trust.clone());
             let rounds = sim.spread(1, crowd.rounds_max);
             spawn_local(async move {
                 for round in 0..rounds {
                     sleep(micros(&sim, 1, 1_000_000)).await;
                     let target = &targets[sim.below(targets.len() as u64) as usize];
                     let script = script(&sim, number * 100 + round);
-                    converse(&sim, target, script, trust).await;
+                    converse(&sim, target, script, &trust).await;
                 }
             })
         })
@@ -48,7 +49,7 @@ pub(super) async fn visit<S>(
     if shape.is_welcoming() {
         keeper.make_peace(sim, host);
         for target in &targets {
-            insist(sim, target, &script(sim, 0), trust).await;
+            insist(sim, target, &script(sim, 0), &trust).await;
         }
     }
 }

@@ -6,13 +6,13 @@ mod questions;
 use std::time::Duration;
 
 use annulet::time::{sleep, timeout};
-use annulet::{Connector, serving, spawn_local};
+use annulet::{Connector, spawn_local};
 use annulet_cli::apps;
 use annulet_sim::Sim;
 
 use crate::draw::{micros, percent};
 use crate::keeper::Keeper;
-use crate::shape::{Shape, limits};
+use crate::shape::{Shape, Starts, limits};
 use answers::Answers;
 use questions::{Answer, Question, questions};
 
@@ -23,20 +23,22 @@ const PATIENCE: Duration = Duration::from_secs(1200);
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let settings = shape.http(&sim);
+    let starts = Starts::default();
+    let serving = starts.clone();
     let host = shape.host(&sim, "server").start(async move || {
         let server = shape.server().serve_with(shape.listen("0.0.0.0:7000"), apps::http(settings));
-        let _ = serving(server).await;
+        serving.serve(server).await;
     });
     let keeper = Keeper::new(&sim, &host, shape);
     let clients: Vec<_> = (0..sim.spread(4, 16))
         .map(|_| {
-            let sim = sim.clone();
+            let (sim, starts) = (sim.clone(), starts.clone());
             let rounds = sim.spread(1, 2);
             spawn_local(async move {
                 for _ in 0..rounds {
                     sleep(micros(&sim, 1, 1_000_000)).await;
                     let asked = questions(&sim, settings.body_max);
-                    client(&sim, asked, shape).await;
+                    client(&sim, asked, shape, &starts).await;
                 }
             })
         })
@@ -46,15 +48,15 @@ pub(crate) async fn world(sim: Sim) {
     }
     if shape.is_welcoming() {
         keeper.make_peace(&sim, &host);
-        insist(&sim, shape).await;
+        insist(&sim, shape, &starts).await;
     }
 }
 
 /// When nothing fails any more, requests are answered.
-async fn insist(sim: &Sim, shape: Shape) {
+async fn insist(sim: &Sim, shape: Shape, starts: &Starts) {
     for _ in 0..180 {
         let asked = vec![questions::hello()];
-        if client(sim, asked, shape).await {
+        if client(sim, asked, shape, starts).await {
             return;
         }
         sleep(Duration::from_secs(5)).await;
@@ -63,7 +65,7 @@ async fn insist(sim: &Sim, shape: Shape) {
 }
 
 /// One connection. Returns whether everything was answered.
-async fn client(sim: &Sim, asked: Vec<Question>, shape: Shape) -> bool {
+async fn client(sim: &Sim, asked: Vec<Question>, shape: Shape, starts: &Starts) -> bool {
     let connector = Connector::new().limits(limits(sim));
     let Ok(connection) = connector.connect("server:7000").await else { return false };
     let (mut receive, mut send) = connection.split();
@@ -118,7 +120,7 @@ async fn client(sim: &Sim, asked: Vec<Question>, shape: Shape) -> bool {
     let is_cut = matches!(asked.last(), Some(Question { answer: Answer::Refusal, .. }));
     let is_all = answers.count + usize::from(is_cut) >= asked.len() || answers.says_close;
     assert!(
-        is_all || !is_sent || !shape.is_faithful(),
+        is_all || !is_sent || !shape.is_faithful() || starts.have_failed(),
         "the server ended in order after {} of {} answers",
         answers.count,
         asked.len()

@@ -10,7 +10,7 @@ use annulet_sim::Sim;
 use super::{echo, shaky};
 use crate::conversation::{Trust, converse, insist};
 use crate::draw::{micros, one_of, percent};
-use crate::shape::Shape;
+use crate::shape::{Shape, Starts};
 
 const TARGETS: [&str; 2] = ["unix:/run/echo", "unix:@echo"];
 
@@ -23,18 +23,24 @@ pub(crate) async fn world(sim: Sim) {
 }
 
 async fn serve(sim: &Sim, shape: Shape) {
-    let Some(server) = start(shape).await else { return };
+    let is_shaky = percent(sim, 30);
+    let Some(server) = start(shape, is_shaky).await else { return };
     let is_cut_short = percent(sim, 20);
-    let trust = Trust { is_faithful: shape.is_faithful() && !is_cut_short, ends_whole: true };
+    // Unix sockets have no reset: of a handler that panicked, whoever had sent nothing more sees an orderly end.
+    let trust = Trust {
+        is_faithful: shape.is_faithful() && !is_cut_short && !is_shaky,
+        ends_whole: true,
+        starts: Starts::default(),
+    };
     let clients: Vec<_> = (0..sim.spread(2, 12))
         .map(|number| {
-            let sim = sim.clone();
+            let (sim, trust) = (sim.clone(), trust.clone());
             let rounds = sim.spread(1, 2);
             spawn_local(async move {
                 for round in 0..rounds {
                     sleep(micros(&sim, 1, 100_000)).await;
                     let target = one_of(&sim, &TARGETS);
-                    converse(&sim, target, echo::script(&sim, number * 100 + round), trust).await;
+                    converse(&sim, target, echo::script(&sim, number * 100 + round), &trust).await;
                 }
             })
         })
@@ -49,7 +55,7 @@ async fn serve(sim: &Sim, shape: Shape) {
     sim.end_faults();
     if shape.is_welcoming() && !is_cut_short {
         for target in TARGETS {
-            insist(sim, target, &echo::script(sim, 0), trust).await;
+            insist(sim, target, &echo::script(sim, 0), &trust).await;
         }
     }
     server.stop().await;
@@ -59,9 +65,11 @@ async fn serve(sim: &Sim, shape: Shape) {
 }
 
 /// Tries until nothing fails; gives up where that does not come.
-async fn start(shape: Shape) -> Option<Server> {
+async fn start(shape: Shape, is_shaky: bool) -> Option<Server> {
     for _ in 0..20 {
-        let echo = async |connection| shaky(apps::echo(connection)).await;
+        let echo = async move |connection| {
+            if is_shaky { shaky(apps::echo(connection)).await } else { apps::echo(connection).await }
+        };
         let listen = |server: annulet::ServerBuilder, at: &str| server.listen_with(shape.listen(at), echo);
         if let Ok(server) = TARGETS.into_iter().fold(shape.server(), listen).start().await {
             return Some(server);

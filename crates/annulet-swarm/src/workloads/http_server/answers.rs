@@ -87,6 +87,10 @@ fn parse(bytes: &[u8], is_head: bool) -> Option<Response<'_>> {
     let after = &bytes[end + 4..];
     let says_close = field("connection").is_some_and(|value| value.contains("close"));
     let response = |body, rest| Some(Response { status, body, says_close, rest });
+    // Of a request that the server gave up on it may not have seen the method.
+    if status >= 400 && says_close && is_head {
+        return response(after.to_vec(), &[]);
+    }
     if is_head || status < 200 || status == 204 || status == 304 {
         return response(Vec::new(), after);
     }
