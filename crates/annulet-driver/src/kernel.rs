@@ -131,7 +131,7 @@ pub(crate) trait Queues {
     /// call says.
     ///
     /// Returning early, with nothing taken or nothing completed, is normal: the wait was interrupted (EINTR) or timed
-    /// out (ETIME), the kernel is short of memory (EAGAIN), or completions must be taken first (EBUSY).
+    /// out (ETIME), the kernel is short of memory (EAGAIN, ENOMEM), or completions must be taken first (EBUSY).
     ///
     /// `wait` must not be an instant that has passed: on an expired timer the kernel still goes to sleep and back,
     /// 17 µs against 0.2 for [`Wait::Poll`].

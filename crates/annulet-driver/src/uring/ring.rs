@@ -216,9 +216,8 @@ impl Queues for Ring {
         };
         if result < 0 {
             let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => {}
-                _ => return Err(error),
+            if !is_early_return(&error) {
+                return Err(error);
             }
         }
         Ok(before - self.pending())
@@ -255,6 +254,15 @@ impl Drop for Ring {
     }
 }
 
+/// Whether entering the ring only ended before its time. Short of memory the kernel says EAGAIN where it makes requests,
+/// and ENOMEM where it notes that a thread uses a ring.
+fn is_early_return(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::ENOMEM | libc::EBUSY)
+    )
+}
+
 /// io_uring_register(2).
 ///
 /// # Safety
@@ -281,5 +289,22 @@ unsafe fn register(
 impl AsRawFd for Ring {
     fn as_raw_fd(&self) -> i32 {
         self.ring.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_of_memory_or_time_does_not_break_a_ring() {
+        let returns_early = |code| is_early_return(&io::Error::from_raw_os_error(code));
+        for code in [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::ENOMEM, libc::EBUSY] {
+            assert!(returns_early(code), "{code}");
+        }
+        // The ring is gone, or the kernel has dropped a completion.
+        for code in [libc::EBADF, libc::ENXIO, libc::EBADR] {
+            assert!(!returns_early(code), "{code}");
+        }
     }
 }
