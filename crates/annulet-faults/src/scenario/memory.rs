@@ -48,7 +48,7 @@ fn unprivileged(round: &Round) -> Result<Vec<String>, String> {
 
 fn address_space(round: &mut Round) -> anyhow::Result<()> {
     while round.goes_on() {
-        let mebibytes = round.random.size(8..=512);
+        let mebibytes = round.random.within(48..=256);
         let limits = machine::limited(&[format!("--as={}", mebibytes << 20)]).map_err(anyhow::Error::msg)?;
         let app = round.any_app();
         let launch = round.launch(app).prefix(limits);

@@ -33,23 +33,22 @@ pub(super) fn play(round: &mut Round) -> anyhow::Result<()> {
 }
 
 fn start(round: &mut Round, injection: Injection, lasts: bool) -> anyhow::Result<()> {
-    let name = format!("{injection:?}");
+    let (call, name) = (injection.call, format!("{injection:?}"));
     let journal = Journal::new(vec![injection]);
     let app = round.any_app();
     let mut launch = round.launch(app).prefix(journal.prefix());
     if round.orders.driver == Driver::Uring && round.random.happens(700) {
         launch.driver = None;
     }
-    let started = Server::try_start(&round.orders.annulet, &launch)?;
-    match started {
+    match Server::try_start(&round.orders.annulet, &launch)? {
         Err(not) => {
             let said = not.stderr.lines().filter(|line| line.starts_with("annulet: ")).count();
             if not.status.code() != Some(1) || said != 1 {
                 round.violate(Kind::Broken, format!("{name}: {}; {}", not.status, not.stderr));
             }
         }
-        // What fails for good may fail what comes later, too: then it only has to end.
-        Ok(server) if lasts && journal.injected() > 0 => round.stop(server)?,
+        // What fails from now on is a matter of `calls`, and may break a connection: this server only has to end.
+        Ok(server) if lasts || call == "epoll_ctl" => round.stop(server)?,
         Ok(server) => {
             let mut served = round.warm(server)?;
             let crowd = Crowd::start(&round.client(&served))?;
