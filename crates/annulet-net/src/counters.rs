@@ -19,7 +19,7 @@ annulet_driver::counters! {
         writers_waited,
         /// Connections the peer reset.
         resets_received,
-        /// Connections this side reset: aborted, panicked, failed half-way, blocked, or cut.
+        /// Connections this side reset: aborted, panicked, failed half-way, blocked, cut, or with bytes the kernel refused.
         resets_sent,
         /// Connections that ended with bytes staged and not sent.
         connections_undelivered,

@@ -66,12 +66,17 @@ impl Stream {
     }
 
     pub(super) fn reset(&self, state: &mut State, error: Error) {
+        self.reset_on_close();
+        self.fail(state, error);
+        state.life = Life::Finishing;
+    }
+
+    /// The socket's end will be a reset.
+    pub(super) fn reset_on_close(&self) {
         self.counters().resets_sent.increment();
         let reset = SocketOption::ResetOnClose(true);
         // Fails only on a socket that is beyond resetting.
         let _ = self.reactor().driver(|driver| driver.sockets().set_option(self.socket, reset));
-        self.fail(state, error);
-        state.life = Life::Finishing;
     }
 
     /// Takes every step towards the end that can be taken now.

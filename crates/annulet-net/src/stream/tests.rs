@@ -20,6 +20,7 @@ use crate::group::Group;
 use crate::options::{Clock, Clocks, Limits};
 
 const ECONNRESET: i32 = 104;
+const ENOMEM: i32 = 12;
 
 /// A reactor on a script, with one connection. Ends with the test, and must then hold nothing.
 struct Bench {
@@ -309,6 +310,16 @@ fn a_failed_send_is_told_by_every_later_call_and_counted() {
     assert_eq!(*seen.borrow(), [Error::Reset; 3]);
     assert_eq!(bench.counters().bytes_undelivered.get(), 4);
     assert!(bench.is_closed());
+}
+
+#[test]
+fn bytes_the_kernel_refused_are_followed_by_a_reset_and_not_by_a_fin() {
+    let (bench, mut connection) = Bench::new();
+    bench.script.fail_sends(bench.socket, ENOMEM);
+    bench.spawn(async move { connection.send("half of it").await.expect("staged") });
+    assert_eq!(bench.counters().bytes_undelivered.get(), 10);
+    assert!(bench.is_reset() && bench.is_closed());
+    assert_eq!(bench.counters().resets_sent.get(), 1);
 }
 
 #[test]
