@@ -14,7 +14,7 @@ use crate::machine;
 use crate::random::{Random, mix};
 use crate::report::{Figures, Kind, RoundReport, Violation};
 use crate::scenario::Scenario;
-use crate::server::{Counters, Launch, Server};
+use crate::server::{Counters, DescriptorLimit, Launch, Server};
 
 /// How long a server may take to give back what its clients left behind: its clocks are shorter.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +44,8 @@ pub(crate) fn run(orders: RoundOrders) -> anyhow::Result<ExitCode> {
     let mut round = Round::new(orders);
     if let Err(error) = scenario.play(&mut round) {
         // What is no violation is a failure of the suite.
-        round.report.violate(error.downcast::<Violation>()?);
+        let Violation { kind, what } = error.downcast()?;
+        round.violate(kind, what);
     }
     println!("{}", serde_json::to_string(&round.report)?);
     Ok(ExitCode::SUCCESS)
@@ -63,7 +64,7 @@ pub(crate) enum Tolerance {
 /// A server, and what is known of its clients.
 pub(crate) struct Served {
     pub(crate) server: Server,
-    descriptors: usize,
+    descriptors: DescriptorLimit,
     pub(crate) clients: ClientReport,
     /// Whether there were clients that could not report.
     pub(crate) has_silent_clients: bool,
@@ -73,6 +74,8 @@ pub(crate) struct Round {
     pub(crate) orders: RoundOrders,
     pub(crate) random: Random,
     pub(crate) report: RoundReport,
+    /// What is being tried, where a round tries several things; it goes with every violation.
+    pub(crate) trying: String,
     start: Instant,
 }
 
@@ -81,7 +84,7 @@ impl Round {
         let random = Random::new(mix(orders.seed));
         let report =
             RoundReport { figures: Figures { rounds: 1, ..Figures::default() }, ..RoundReport::default() };
-        Self { orders, random, report, start: Instant::now() }
+        Self { orders, random, report, trying: String::new(), start: Instant::now() }
     }
 
     /// One of the protocols.
@@ -112,6 +115,8 @@ impl Round {
     }
 
     pub(crate) fn violate(&mut self, kind: Kind, what: impl Into<String>) {
+        let what = what.into();
+        let what = if self.trying.is_empty() { what } else { format!("{}: {what}", self.trying) };
         self.report.violate(Violation::new(kind, what));
     }
 
@@ -128,10 +133,11 @@ impl Round {
 
     pub(crate) fn warm(&mut self, server: Server) -> anyhow::Result<Served> {
         let clients = ClientReport::default();
-        let mut served = Served { server, descriptors: usize::MAX, clients, has_silent_clients: false };
+        let mut served =
+            Served { server, descriptors: DescriptorLimit::NONE, clients, has_silent_clients: false };
         self.probe(&mut served, Tolerance::Nothing)?;
         self.await_quiet(&mut served)?;
-        served.descriptors = served.server.descriptors().len();
+        served.descriptors = served.server.descriptors().limit();
         Ok(served)
     }
 
@@ -210,7 +216,9 @@ impl Round {
     }
 
     pub(crate) fn stop(&mut self, server: Server) -> anyhow::Result<()> {
-        server.stop()?.into_iter().for_each(|violation| self.report.violate(violation));
+        for Violation { kind, what } in server.stop()? {
+            self.violate(kind, what);
+        }
         Ok(())
     }
 
@@ -222,15 +230,13 @@ impl Round {
             let counters = served.server.counters()?;
             let open = counters.get("connections_open");
             let descriptors = served.server.descriptors();
-            if open == 0 && descriptors.len() <= served.descriptors {
+            if open == 0 && descriptors.are_within(served.descriptors) {
                 return Ok(counters);
             }
             if start.elapsed() > PATIENCE {
+                let limit = served.descriptors;
                 let what = format!(
-                    "{open} connections and {} descriptors instead of {}, {PATIENCE:?} after the last client: {descriptors:?}; {:?}",
-                    descriptors.len(),
-                    served.descriptors,
-                    counters
+                    "{open} connections and {descriptors:?} instead of {limit:?}, {PATIENCE:?} after the last client; {counters:?}"
                 );
                 return Err(Violation::new(Kind::Leak, what).into());
             }

@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The drain of every server.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// Of every server, on whatever machine.
+const REACTORS: usize = 2;
+
 /// How a server is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
@@ -66,7 +69,8 @@ impl Launch {
         words.extend(
             ["serve", self.app.name(), "--driver", driver, "--drain-timeout", &drain].map(str::to_owned),
         );
-        words.extend(["--reactors", "2", "--listen", &self.address.to_string()].map(str::to_owned));
+        let (reactors, address) = (REACTORS.to_string(), self.address.to_string());
+        words.extend(["--reactors", &reactors, "--listen", &address].map(str::to_owned));
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(&self.arguments);
         for (name, _) in std::env::vars_os() {
@@ -149,10 +153,10 @@ impl Server {
     }
 
     /// Its descriptors and what they are.
-    pub(crate) fn descriptors(&self) -> Vec<String> {
+    pub(crate) fn descriptors(&self) -> Descriptors {
         let entries = fs::read_dir(self.proc("fd")).into_iter().flatten().flatten();
         let target = |entry: fs::DirEntry| fs::read_link(entry.path()).ok();
-        entries.filter_map(target).map(|target| target.display().to_string()).collect()
+        Descriptors(entries.filter_map(target).map(|target| target.display().to_string()).collect())
     }
 
     /// Bytes of memory in use.
@@ -244,6 +248,42 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What the descriptors of a process are.
+#[derive(Debug)]
+pub(crate) struct Descriptors(Vec<String>);
+
+/// How many there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DescriptorLimit {
+    epoll_sets: usize,
+    others: usize,
+}
+
+impl Descriptors {
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn epoll_sets(&self) -> usize {
+        self.0.iter().filter(|target| target.contains("[eventpoll]")).count()
+    }
+
+    /// So many and no more, but for the epoll set that a reactor on a ring makes when a send has to wait for the first time.
+    pub(crate) fn limit(&self) -> DescriptorLimit {
+        let epoll_sets = self.epoll_sets();
+        DescriptorLimit { epoll_sets: epoll_sets.max(REACTORS), others: self.count() - epoll_sets }
+    }
+
+    pub(crate) fn are_within(&self, limit: DescriptorLimit) -> bool {
+        let epoll_sets = self.epoll_sets();
+        epoll_sets <= limit.epoll_sets && self.count() - epoll_sets <= limit.others
+    }
+}
+
+impl DescriptorLimit {
+    pub(crate) const NONE: Self = Self { epoll_sets: usize::MAX, others: usize::MAX };
 }
 
 /// Counters as the server printed them.

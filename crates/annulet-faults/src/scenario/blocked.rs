@@ -23,6 +23,7 @@ pub(super) fn play(round: &mut Round) -> anyhow::Result<()> {
     }
     while round.goes_on() {
         let error = round.random.one_of(&ERRORS);
+        round.trying = error.into();
         let prefix: Vec<String> =
             ["perl".into(), script.0.display().to_string(), "--errno".into(), error.into()].into();
         let app = round.any_app();
@@ -31,15 +32,15 @@ pub(super) fn play(round: &mut Round) -> anyhow::Result<()> {
         if launch.driver == Some(Driver::Uring) {
             match Server::try_start(&round.orders.annulet, &launch)? {
                 Err(not) if not.status.code() == Some(1) && not.stderr.contains(error) => {}
-                Err(not) => round.violate(Kind::Broken, format!("behind {error}: {not:?}")),
-                Ok(server) => round.violate(Kind::Broken, format!("behind {error}: {}", server.start_line)),
+                Err(not) => round.violate(Kind::Broken, format!("{not:?}")),
+                Ok(server) => round.violate(Kind::Broken, server.start_line.clone()),
             }
             launch.driver = None;
         }
         let mut served = round.serve(&launch)?;
         if !served.server.start_line.contains("driver epoll") {
             let line = served.server.start_line.clone();
-            round.violate(Kind::Broken, format!("behind {error}: {line}"));
+            round.violate(Kind::Broken, line);
         }
         let crowd = Crowd::start(&round.client(&served))?;
         round.pause(200..=800);

@@ -28,6 +28,7 @@ const QUIET: u64 = 300;
 pub(super) fn play(round: &mut Round) -> anyhow::Result<()> {
     let tolerance = if round.random.happens(600) { Tolerance::Nothing } else { Tolerance::Breaks };
     let injections = injections(round, tolerance);
+    round.trying = format!("{injections:?}");
     let journal = Journal::new(injections);
     let app = round.any_app();
     let mut served = round.serve(&round.launch(app).prefix(journal.prefix()))?;

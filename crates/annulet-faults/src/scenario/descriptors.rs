@@ -18,7 +18,7 @@ pub(super) fn play(round: &mut Round) -> anyhow::Result<()> {
     orders.workers = WORKERS;
     let crowd = Crowd::start(&orders)?;
     while round.goes_on() {
-        let used = served.server.descriptors().len() as u64;
+        let used = served.server.descriptors().count() as u64;
         let fewer = round.random.within(used / 2..=used + 4).min(limit);
         let before = served.server.limit_descriptors(fewer)?;
         round.pause(1..=400);

@@ -7,6 +7,7 @@ use crate::client::App;
 use crate::crowd::Crowd;
 use crate::report::Kind;
 use crate::round::{Round, Tolerance};
+use crate::server::{DescriptorLimit, Server};
 
 /// What the busy ones may add to the server's memory while the others are held: buffers and staging of their own.
 const GROWTH_MAX: u64 = 8 << 20;
@@ -31,7 +32,7 @@ pub(super) fn play(round: &mut Round) -> anyhow::Result<()> {
     orders.held = u32::try_from(held)?;
     orders.workers = 0;
     let holder = Crowd::start(&orders)?;
-    let descriptors = served.server.descriptors().len();
+    let descriptors = served.server.descriptors().limit();
     let memory = served.server.memory()?;
     let open = served.server.counters()?.get("connections_open");
     if open != held {
@@ -54,13 +55,13 @@ pub(super) fn play(round: &mut Round) -> anyhow::Result<()> {
 }
 
 /// With the busy ones gone, the descriptors are those of the held.
-fn await_descriptors(round: &mut Round, server: &crate::server::Server, expected: usize) {
+fn await_descriptors(round: &mut Round, server: &Server, expected: DescriptorLimit) {
     for _ in 0..500 {
-        if server.descriptors().len() == expected {
+        if server.descriptors().are_within(expected) {
             return;
         }
         thread::sleep(Duration::from_millis(10));
     }
-    let count = server.descriptors().len();
-    round.violate(Kind::Leak, format!("{count} descriptors, {expected} before the busy ones came"));
+    let count = server.descriptors().count();
+    round.violate(Kind::Leak, format!("{count} descriptors, {expected:?} before the busy ones came"));
 }

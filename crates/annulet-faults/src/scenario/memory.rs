@@ -30,6 +30,7 @@ fn locked(round: &mut Round) -> anyhow::Result<()> {
     let mut launch = round.launch(app).prefix(limits).prefix(unprivileged);
     // Whether a ring can be had is the kernel's to say; that there is a server is not.
     launch.driver = (round.orders.driver == crate::cli::Driver::Epoll).then_some(crate::cli::Driver::Epoll);
+    round.trying = launch.prefix.join(" ");
     let served = round.serve(&launch)?;
     round.fault(1);
     exercise(round, served)
@@ -52,6 +53,7 @@ fn address_space(round: &mut Round) -> anyhow::Result<()> {
         let limits = machine::limited(&[format!("--as={}", mebibytes << 20)]).map_err(anyhow::Error::msg)?;
         let app = round.any_app();
         let launch = round.launch(app).prefix(limits);
+        round.trying = launch.prefix.join(" ");
         round.fault(1);
         match start(round, &launch)? {
             Some(served) => exercise(round, served)?,
@@ -68,7 +70,7 @@ fn start(round: &mut Round, launch: &Launch) -> anyhow::Result<Option<crate::rou
         // The loader's 127 is not the server's to choose.
         Err(not) if matches!(not.status.code(), Some(1 | 127)) => Ok(None),
         Err(not) => {
-            round.violate(Kind::Broken, format!("{:?}: {}; {}", launch.prefix, not.status, not.stderr));
+            round.violate(Kind::Broken, format!("{}; {}", not.status, not.stderr));
             Ok(None)
         }
     }

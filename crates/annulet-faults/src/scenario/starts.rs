@@ -10,7 +10,7 @@ use crate::server::Server;
 const CALLS: [(&str, &[&str]); 9] = [
     ("io_uring_setup", &["EPERM", "ENOSYS", "EINVAL", "ENOMEM", "EMFILE"]),
     ("io_uring_register", &["EINVAL", "ENOMEM", "EPERM", "EOPNOTSUPP"]),
-    ("io_uring_enter", &["EINVAL", "ENOMEM", "EAGAIN", "EINTR", "EBADF"]),
+    ("io_uring_enter", &["ENOMEM", "EAGAIN", "EINTR", "EBUSY"]),
     ("epoll_create1", &["EMFILE", "ENOMEM"]),
     ("epoll_ctl", &["ENOMEM", "ENOSPC"]),
     ("eventfd2", &["EMFILE", "ENFILE"]),
@@ -33,7 +33,8 @@ pub(super) fn play(round: &mut Round) -> anyhow::Result<()> {
 }
 
 fn start(round: &mut Round, injection: Injection, lasts: bool) -> anyhow::Result<()> {
-    let (call, name) = (injection.call, format!("{injection:?}"));
+    let call = injection.call;
+    round.trying = format!("{injection:?}");
     let journal = Journal::new(vec![injection]);
     let app = round.any_app();
     let mut launch = round.launch(app).prefix(journal.prefix());
@@ -44,7 +45,7 @@ fn start(round: &mut Round, injection: Injection, lasts: bool) -> anyhow::Result
         Err(not) => {
             let said = not.stderr.lines().filter(|line| line.starts_with("annulet: ")).count();
             if not.status.code() != Some(1) || said != 1 {
-                round.violate(Kind::Broken, format!("{name}: {}; {}", not.status, not.stderr));
+                round.violate(Kind::Broken, format!("{}; {}", not.status, not.stderr));
             }
         }
         // What fails from now on is a matter of `calls`, and may break a connection: this server only has to end.
