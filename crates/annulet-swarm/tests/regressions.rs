@@ -41,12 +41,13 @@ fn a_pass_of_small_buffers_is_no_overrun() {
     });
 }
 
-/// Counts what comes, some time after it came.
+/// Counts what comes, and lets much come meanwhile.
 async fn sleepy(mut connection: Connection) -> HandlerResult {
     let mut received = 0;
     sleep(Duration::from_secs(1)).await;
     while let Some(chunk) = connection.recv().await? {
         received += chunk.len();
+        sleep(Duration::from_millis(1)).await;
     }
     Ok(connection.send(received.to_string()).await?)
 }
