@@ -3,9 +3,9 @@
 use annulet::signal::Signal;
 use annulet::time::sleep;
 use annulet::{JoinHandle, spawn_local};
-use annulet_sim::{Death, Host, Sim};
+use annulet_sim::{Death, Host, LinkSettings, Sim};
 
-use crate::draw::{micros, millis, one_of};
+use crate::draw::{micros, millis, one_of, percent};
 use crate::shape::Shape;
 
 /// Looks after a host until it is dropped.
@@ -42,7 +42,23 @@ async fn keep_running(sim: Sim, host: Host) {
     }
 }
 
+/// A way through other networks.
+fn far_away(sim: &Sim) -> LinkSettings {
+    let delay_min = micros(sim, 100, 100_000);
+    LinkSettings {
+        delay_min,
+        delay_max: delay_min + micros(sim, 1, 50_000),
+        loss_per_million: sim.below(20_000) as u32,
+        bytes_per_second: percent(sim, 50).then(|| sim.spread(20_000, 10_000_000)),
+        segment_max: sim.spread(500, 1460) as u32,
+    }
+}
+
 async fn make_trouble(sim: Sim, host: Host, shape: Shape) {
+    if sim.seed() % 5 == 2 {
+        sleep(micros(&sim, 10, 1000)).await;
+        sim.link("client", host.name(), far_away(&sim));
+    }
     for _ in 0..sim.below(4) {
         sleep(micros(&sim, 100, 5_000_000)).await;
         match sim.below(4) {

@@ -16,6 +16,7 @@
 
 mod conversation;
 mod draw;
+mod join;
 mod keeper;
 mod ledger;
 mod shape;

@@ -1,6 +1,7 @@
 //! What a server is like, and what may happen to it.
 
 use std::cell::Cell;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -123,6 +124,12 @@ impl Shape {
     /// A host for it.
     pub(crate) fn host(&self, sim: &Sim, name: &str) -> HostBuilder {
         let mut host = sim.host(name).reactors(self.reactors);
+        if sim.seed() % 4 == 1 {
+            // Two addresses, of which nobody here can reach the first.
+            let number = name.len() as u8;
+            let unreachable = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number.into()).into();
+            host = host.addresses(vec![unreachable, Ipv4Addr::new(10, 1, 0, number).into()]);
+        }
         if self.may_be_signalled {
             host = host.may_be_signalled();
         }

@@ -6,6 +6,7 @@ use annulet_sim::{Host, Sim};
 
 use crate::conversation::{Script, Trust, converse, insist};
 use crate::draw::micros;
+use crate::join;
 use crate::keeper::Keeper;
 use crate::shape::{Shape, Starts};
 
@@ -43,9 +44,7 @@ pub(super) async fn visit<S>(
             })
         })
         .collect();
-    for client in clients {
-        client.await.expect("a client ends");
-    }
+    join::all(clients).await;
     if shape.is_welcoming() {
         keeper.make_peace(sim, host);
         for target in &targets {

@@ -13,6 +13,7 @@ use annulet::{serving, spawn_local};
 use annulet_sim::Sim;
 
 use crate::draw::{micros, millis, percent};
+use crate::join;
 use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::shape::Shape;
@@ -51,9 +52,7 @@ pub(crate) async fn world(sim: Sim) {
             })
         })
         .collect();
-    for asker in askers {
-        asker.await.expect("an asker ends");
-    }
+    join::all(askers).await;
     if shape.is_welcoming() {
         keeper.make_peace(&sim, &host);
         insist(&clients[0], &book).await;

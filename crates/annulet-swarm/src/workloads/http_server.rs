@@ -11,6 +11,7 @@ use annulet_cli::apps;
 use annulet_sim::Sim;
 
 use crate::draw::{micros, percent};
+use crate::join;
 use crate::keeper::Keeper;
 use crate::shape::{Shape, Starts, limits};
 use answers::Answers;
@@ -43,9 +44,7 @@ pub(crate) async fn world(sim: Sim) {
             })
         })
         .collect();
-    for client in clients {
-        client.await.expect("a client ends");
-    }
+    join::all(clients).await;
     if shape.is_welcoming() {
         keeper.make_peace(&sim, &host);
         insist(&sim, shape, &starts).await;

@@ -16,6 +16,7 @@ use annulet::{Handle, JoinHandle, spawn_local};
 use annulet_sim::Sim;
 
 use crate::draw::{micros, percent};
+use crate::join;
 use crate::shape::Shape;
 
 /// Everything that was started comes to its end once, whichever way the runtime ends.
@@ -50,9 +51,7 @@ async fn run(sim: &Sim, live: &Live) {
         spawn_local(tasks::run(sim.clone(), live.clone())),
         spawn_local(loopback::run(sim.clone(), live.clone(), reactors)),
     ];
-    for part in parts {
-        part.await.expect("it ends");
-    }
+    join::all(parts).await;
 }
 
 /// Counts what lives.

@@ -10,6 +10,7 @@ use annulet_sim::Sim;
 use super::{echo, shaky};
 use crate::conversation::{Trust, converse, insist};
 use crate::draw::{micros, one_of, percent};
+use crate::join;
 use crate::shape::{Shape, Starts};
 
 const TARGETS: [&str; 2] = ["unix:/run/echo", "unix:@echo"];
@@ -49,9 +50,7 @@ async fn serve(sim: &Sim, shape: Shape) {
         sleep(micros(sim, 1, 200_000)).await;
         server.start_drain();
     }
-    for client in clients {
-        client.await.expect("a client ends");
-    }
+    join::all(clients).await;
     sim.end_faults();
     if shape.is_welcoming() && !is_cut_short {
         for target in TARGETS {

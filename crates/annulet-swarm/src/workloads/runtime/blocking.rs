@@ -6,6 +6,7 @@ use annulet_sim::Sim;
 
 use super::Live;
 use crate::draw::{micros, percent};
+use crate::join;
 use crate::ledger::Ledger;
 
 pub(super) async fn run(sim: Sim, live: Live) {
@@ -20,9 +21,7 @@ pub(super) async fn run(sim: Sim, live: Live) {
             })
         })
         .collect();
-    for asker in askers {
-        asker.await.expect("it ends");
-    }
+    join::all(askers).await;
 }
 
 async fn ask(sim: &Sim, live: &Live, done: &Ledger, number: u64) {

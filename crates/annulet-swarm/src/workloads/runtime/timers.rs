@@ -9,6 +9,7 @@ use annulet_sim::Sim;
 
 use super::Live;
 use crate::draw::{micros, percent};
+use crate::join;
 
 pub(super) async fn run(sim: Sim, live: Live) {
     let sleepers: Vec<_> = (0..sim.spread(4, 200))
@@ -23,9 +24,7 @@ pub(super) async fn run(sim: Sim, live: Live) {
         })
         .collect();
     let ticking = spawn_local(tick(sim, live));
-    for sleeper in sleepers {
-        sleeper.await.expect("a sleeper ends");
-    }
+    join::all(sleepers).await;
     ticking.await.expect("ticking ends");
 }
 
