@@ -33,6 +33,7 @@ async fn serve(arguments: &ServeArguments, log: &Log) -> anyhow::Result<()> {
     // From here on these signals no longer end the process by themselves.
     let stop = annulet::stop_signals();
     let printer = spawn_local(counters.clone().print_on_signal());
+    start_blocking_thread().await?;
     let server = settings::server(arguments)?.start().await.map_err(|error| explain::serve(&error))?;
     print(start_line(&server, arguments.runtime.driver)).await;
 
@@ -43,6 +44,16 @@ async fn serve(arguments: &ServeArguments, log: &Log) -> anyhow::Result<()> {
         print(counters.to_string()).await;
     }
     Ok(())
+}
+
+/// Without a thread that may block nothing gets printed, and no name resolved: that is found out before anybody is served. The
+/// pool keeps its last thread.
+async fn start_blocking_thread() -> anyhow::Result<()> {
+    spawn_blocking(|| ()).await.map_err(|error| {
+        anyhow::anyhow!(
+            "{error}: no thread can be had; are there limits on threads or memory (ulimit -u, -v)?"
+        )
+    })
 }
 
 /// How long a line may wait for whoever reads stdout.

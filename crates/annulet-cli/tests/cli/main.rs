@@ -15,5 +15,6 @@ mod http;
 mod lines;
 mod listening;
 mod logs;
+mod memory;
 mod process;
 mod usage;

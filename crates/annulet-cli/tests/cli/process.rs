@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -78,13 +78,33 @@ impl Server {
     }
 
     pub(crate) fn start_command(mut command: Command) -> Self {
+        let mut server = Self::spawn(&mut command);
+        server.start_line = server.line();
+        server
+    }
+
+    /// A server, or how it ended without a start line.
+    pub(crate) fn try_start_command(command: &mut Command) -> Result<Self, Finished> {
+        let mut server = Self::spawn(command);
+        match server.stdout.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                server.start_line = line;
+                Ok(server)
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(server.wait()),
+            Err(RecvTimeoutError::Timeout) => {
+                server.signal("KILL");
+                panic!("neither a start line nor an end: {:?}", server.wait())
+            }
+        }
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
         let stdout = lines_of(child.stdout.take().expect("piped"));
         let stderr = text_of(child.stderr.take().expect("piped"));
-        let mut server = Self { child, start_line: String::new(), stdout, stderr: Some(stderr) };
-        server.start_line = server.line();
-        server
+        Self { child, start_line: String::new(), stdout, stderr: Some(stderr) }
     }
 
     /// The next line of stdout.
