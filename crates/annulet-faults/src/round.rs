@@ -265,6 +265,10 @@ impl Round {
         expect(panicked == 0, format!("{panicked} tasks panicked"));
         if served.has_silent_clients {
             expect(sent >= clients.received, format!("{sent} bytes sent, clients got {}", clients.received));
+            // Only the server can tell.
+            let figures = &mut self.report.figures;
+            figures.connections += opened.saturating_sub(clients.connections);
+            figures.bytes += (sent + received).saturating_sub(clients.sent + clients.received);
             return;
         }
         if clients.is_complete() {

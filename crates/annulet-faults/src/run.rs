@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::cli::RunArguments;
+use crate::cli::{Driver, RunArguments};
 use crate::machine::{self, Refusal};
 use crate::record;
 use crate::report::{Figures, Kind, RoundReport, Violation};
@@ -39,6 +39,10 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
         None => build()?,
     };
+    if let Err(why) = grants(&annulet, arguments.driver)? {
+        println!("skipped: {why}");
+        return Ok(ExitCode::SUCCESS);
+    }
     let namespace = machine::namespace();
     let (scenarios, skipped) = choose(&arguments.scenarios, &namespace);
     for (scenario, why) in &skipped {
@@ -115,6 +119,19 @@ fn build() -> anyhow::Result<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let path = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
     path.context("cargo names no executable; use --annulet")
+}
+
+/// Whether the kernel grants this driver at all.
+fn grants(annulet: &Path, driver: Driver) -> anyhow::Result<Result<(), Refusal>> {
+    let doctor = Command::new(annulet).args(["doctor", "--driver", driver.name()]).output()?;
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    let why =
+        said.lines().find(|line| line.trim_start().starts_with("chosen")).unwrap_or("the doctor refuses it");
+    Ok(if doctor.status.success() {
+        Ok(())
+    } else {
+        Err(format!("driver {}: {}", driver.name(), why.trim()))
+    })
 }
 
 /// What is to be played, and what cannot be.
