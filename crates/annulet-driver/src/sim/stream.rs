@@ -64,6 +64,8 @@ pub(super) struct End {
     pub(super) is_send_shut: bool,
     /// The peer's FIN came, so receiving ends with the end and not with an error (SOCK_DONE).
     pub(super) has_end: bool,
+    /// Was connected once, and can never be connected again.
+    pub(super) is_used: bool,
     /// A fault says that there is no room, until it is reported.
     pub(super) is_held_off: bool,
     /// The latest operation that sent something, to be met by what befalls the packets.
@@ -143,39 +145,84 @@ impl Options {
     }
 
     /// # Errors
-    /// EINVAL for what cannot be set.
-    fn set(&mut self, option: SocketOption) -> io::Result<()> {
+    /// EINVAL for what cannot be set, EOPNOTSUPP for what only TCP has.
+    fn set(&mut self, domain: Domain, option: SocketOption) -> io::Result<()> {
         let doubled = |bytes: u32, least: u32| bytes.saturating_mul(2).max(least);
         match option {
-            SocketOption::NoDelay(on) => self.no_delay = on,
-            SocketOption::Keepalive(idle) => self.keepalive = idle.map(whole_seconds),
+            // SO_KEEPALIVE is any socket's, when to probe is TCP's.
+            SocketOption::Keepalive(Some(idle)) => self.set_keepalive(domain, whole_seconds(idle))?,
+            SocketOption::Keepalive(None) => self.keepalive = None,
             SocketOption::ResetOnClose(on) => self.resets_on_close = on,
             SocketOption::SendBuffer(bytes) => self.send_buffer = doubled(bytes, BUFFER_MIN[0]),
             SocketOption::ReceiveBuffer(bytes) => self.receive_buffer = doubled(bytes, BUFFER_MIN[1]),
-            SocketOption::UserTimeout(limit) => self.user_timeout = limit.filter(|limit| !limit.is_zero()),
-            SocketOption::QuickAck(on) => self.quick_ack = on,
-            SocketOption::TypeOfService(value) => self.type_of_service = value,
-            SocketOption::TimeToLive(hops) => self.time_to_live = hops,
             SocketOption::Error(_) => return Err(errno(libc::EINVAL)),
+            _ if domain == Domain::Unix => return Err(errno(libc::EOPNOTSUPP)),
+            SocketOption::NoDelay(on) => self.no_delay = on,
+            SocketOption::UserTimeout(limit) => self.user_timeout = milliseconds(limit)?,
+            SocketOption::QuickAck(on) => self.quick_ack = on,
+            // A stream's bits for congestion are its own.
+            SocketOption::TypeOfService(value) => self.type_of_service = value & 0xfc,
+            SocketOption::TimeToLive(hops) => self.set_time_to_live(domain, hops)?,
         }
         Ok(())
     }
 
+    fn set_keepalive(&mut self, domain: Domain, idle: Duration) -> io::Result<()> {
+        let former = *self.keepalive.get_or_insert(KEEPALIVE_IDLE);
+        if domain == Domain::Unix {
+            return Err(errno(libc::EOPNOTSUPP));
+        }
+        let is_too_long = idle > KEEPALIVE_IDLE_MAX;
+        self.keepalive = Some(if is_too_long { former } else { idle });
+        if is_too_long { Err(errno(libc::EINVAL)) } else { Ok(()) }
+    }
+
+    fn set_time_to_live(&mut self, domain: Domain, hops: u32) -> io::Result<()> {
+        // IPv6 takes 0, IPv4, which an IPv6 socket is set up for as well, does not.
+        if (1..256).contains(&hops) || domain == Domain::V6 && hops == 0 {
+            self.time_to_live = hops;
+        }
+        if (1..256).contains(&hops) { Ok(()) } else { Err(errno(libc::EINVAL)) }
+    }
+
     /// The option of which `option` is any value; of an error there is none.
-    fn get(&self, option: SocketOption) -> SocketOption {
-        match option {
-            SocketOption::NoDelay(_) => SocketOption::NoDelay(self.no_delay),
-            SocketOption::Keepalive(_) => SocketOption::Keepalive(self.keepalive),
+    ///
+    /// # Errors
+    /// EOPNOTSUPP for what only TCP has.
+    fn get(&self, domain: Domain, option: SocketOption) -> io::Result<SocketOption> {
+        let is_unix = domain == Domain::Unix;
+        Ok(match option {
+            SocketOption::Keepalive(_) if !is_unix || self.keepalive.is_none() => {
+                SocketOption::Keepalive(self.keepalive)
+            }
             SocketOption::ResetOnClose(_) => SocketOption::ResetOnClose(self.resets_on_close),
             SocketOption::SendBuffer(_) => SocketOption::SendBuffer(self.send_buffer),
             SocketOption::ReceiveBuffer(_) => SocketOption::ReceiveBuffer(self.receive_buffer),
+            SocketOption::Error(_) => SocketOption::Error(0),
+            _ if is_unix => return Err(errno(libc::EOPNOTSUPP)),
+            SocketOption::Keepalive(_) => unreachable!("of TCP"),
+            SocketOption::NoDelay(_) => SocketOption::NoDelay(self.no_delay),
             SocketOption::UserTimeout(_) => SocketOption::UserTimeout(self.user_timeout),
             SocketOption::QuickAck(_) => SocketOption::QuickAck(self.quick_ack),
             SocketOption::TypeOfService(_) => SocketOption::TypeOfService(self.type_of_service),
             SocketOption::TimeToLive(_) => SocketOption::TimeToLive(self.time_to_live),
-            SocketOption::Error(_) => SocketOption::Error(0),
-        }
+        })
     }
+}
+
+/// `net.ipv4.tcp_keepalive_time`.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(7200);
+/// `MAX_TCP_KEEPIDLE`.
+const KEEPALIVE_IDLE_MAX: Duration = Duration::from_secs(32_767);
+
+/// A user timeout in whole milliseconds; 0 is none.
+///
+/// # Errors
+/// EINVAL where the kernel sees a negative number.
+fn milliseconds(limit: Option<Duration>) -> io::Result<Option<Duration>> {
+    let millis = limit.map_or(0, |limit| limit.as_millis());
+    let millis = i32::try_from(millis).map_err(|_| errno(libc::EINVAL))?;
+    Ok((millis > 0).then(|| Duration::from_millis(millis as u64)))
 }
 
 /// The kernel counts keepalive in whole seconds; a time is rounded up, as the drivers do.
@@ -203,6 +250,7 @@ impl End {
             is_read_shut: false,
             is_send_shut: false,
             has_end: false,
+            is_used: false,
             is_held_off: false,
             latest: Operation::Connect,
             progress_at: Instant::default(),
@@ -462,7 +510,11 @@ impl State {
     }
 
     pub(super) fn shutdown(&mut self, id: FileId, how: Shutdown) -> io::Result<()> {
-        let Some((stream, side)) = self.end_of(id)? else { return Err(errno(libc::ENOTCONN)) };
+        let Some((stream, side)) = self.end_of(id)? else {
+            // A Unix socket can be shut before it is connected, which nobody would notice.
+            let is_unix = self.domain(id) == Some(Domain::Unix);
+            return if is_unix { Ok(()) } else { Err(errno(libc::ENOTCONN)) };
+        };
         self.note(LogKind::SHUTDOWN, id.to_bits(), how as u64);
         let (read, send) = (how != Shutdown::Write, how != Shutdown::Read);
         if self.stream(stream).is_unix() {
@@ -567,14 +619,15 @@ impl State {
 
     pub(super) fn set_option(&mut self, id: FileId, option: SocketOption) -> io::Result<()> {
         match &mut self.file_mut(id)?.kind {
-            Kind::Fresh(fresh) => return fresh.options.set(option),
-            Kind::Listener(listener) => return listener.options.set(option),
+            Kind::Fresh(fresh) => return fresh.options.set(fresh.domain, option),
+            Kind::Listener(listener) => return listener.options.set(listener.address.domain(), option),
             Kind::Outside { .. } => return Err(errno(libc::ENOTSOCK)),
             Kind::Stream(..) => {}
         }
         let Some((id, side)) = self.end_of(id)? else { unreachable!("just seen") };
         let stream = self.stream_mut(id);
-        stream.ends[side].options.set(option)?;
+        let domain = stream.domain;
+        stream.ends[side].options.set(domain, option)?;
         stream.directions[side].send_max = u64::from(stream.ends[side].options.send_buffer);
         match option {
             SocketOption::ReceiveBuffer(_) => {
@@ -594,11 +647,12 @@ impl State {
                 let error = self.take_error(stream, side, Operation::Connect);
                 return Ok(SocketOption::Error(error.unwrap_or(0)));
             }
-            return Ok(self.stream(stream).ends[side].options.get(option));
+            let stream = self.stream(stream);
+            return stream.ends[side].options.get(stream.domain, option);
         }
         match &self.file(id)?.kind {
-            Kind::Fresh(fresh) => Ok(fresh.options.get(option)),
-            Kind::Listener(listener) => Ok(listener.options.get(option)),
+            Kind::Fresh(fresh) => fresh.options.get(fresh.domain, option),
+            Kind::Listener(listener) => listener.options.get(listener.domain(), option),
             _ => Err(errno(libc::ENOTSOCK)),
         }
     }

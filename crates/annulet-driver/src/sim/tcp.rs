@@ -131,18 +131,26 @@ fn seen_by(domain: Domain, address: SocketAddr) -> Address {
 impl State {
     pub(super) fn connect(&mut self, host: HostId, descriptor: i32, address: &Address) -> io::Result<()> {
         let file = self.live_host(host)?.descriptors.get(descriptor)?;
-        let fresh = self.connectable(file)?;
-        if fresh.domain != address.domain() {
-            return Err(errno(libc::EAFNOSUPPORT));
-        }
         self.note(
             LogKind::CONNECT,
             file.to_bits(),
             address.as_tcp().map_or(0, |address| address.port().into()),
         );
-        match address {
-            Address::Tcp(target) => self.connect_tcp(host, file, &fresh, *target),
-            Address::Unix(name) => self.connect_unix(host, file, &fresh, name),
+        match (self.domain(file), address) {
+            // unix(7) looks at the address first.
+            (Some(Domain::Unix), Address::Unix(name)) => self.connect_unix(host, file, name),
+            (Some(Domain::Unix), Address::Tcp(_)) => Err(errno(libc::EINVAL)),
+            _ => {
+                let fresh = self.connectable(file)?;
+                match address {
+                    Address::Tcp(target) if address.domain() == fresh.domain => {
+                        self.connect_tcp(host, file, &fresh, *target)
+                    }
+                    // Too short an address for IPv6.
+                    Address::Tcp(_) if fresh.domain == Domain::V6 => Err(errno(libc::EINVAL)),
+                    _ => Err(errno(libc::EAFNOSUPPORT)),
+                }
+            }
         }
     }
 
@@ -150,13 +158,13 @@ impl State {
     ///
     /// # Errors
     /// EALREADY while it is being connected, EISCONN afterwards and of a listener, ENOTSOCK.
-    fn connectable(&mut self, id: FileId) -> io::Result<Fresh> {
+    pub(super) fn connectable(&mut self, id: FileId) -> io::Result<Fresh> {
         if let Some((stream, side)) = self.end_of(id)? {
             let end = &self.stream(stream).ends[side];
             let fresh = Fresh { domain: end.local.domain(), options: end.options.clone() };
             return match end.state {
                 EndState::Connecting => Err(errno(libc::EALREADY)),
-                EndState::Closed if self.stream(stream).directions[side].taken == 0 && !end.has_end => {
+                EndState::Closed if !end.is_used => {
                     self.close_end(stream, side, Operation::Close);
                     self.file_mut(id)?.kind = Kind::Fresh(fresh.clone());
                     Ok(fresh)
@@ -166,6 +174,7 @@ impl State {
         }
         match &self.file(id)?.kind {
             Kind::Fresh(fresh) => Ok(fresh.clone()),
+            Kind::Listener(listener) if listener.domain() == Domain::Unix => Err(errno(libc::EINVAL)),
             Kind::Listener(_) => Err(errno(libc::EISCONN)),
             _ => Err(errno(libc::ENOTSOCK)),
         }
@@ -489,6 +498,7 @@ impl State {
             return self.transmit(id, CLIENT, Packet::Reset { cause: None });
         }
         end.state = EndState::Open;
+        end.is_used = true;
         (end.progress_at, end.heard_at) = (now, now);
         end.give_up.is_armed = false;
         let file = end.file;
@@ -513,6 +523,7 @@ impl State {
         listener.queue.push_back(id);
         let end = &mut self.stream_mut(id).ends[SERVER];
         end.state = EndState::Open;
+        end.is_used = true;
         end.is_queued = true;
         (end.progress_at, end.heard_at) = (now, now);
         self.changed(Some(file));

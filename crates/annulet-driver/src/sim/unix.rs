@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::errno;
 use super::fault::Operation;
-use super::file::{FileId, Fresh, Kind};
+use super::file::{FileId, Kind};
 use super::host::{Host, HostId};
 use super::stream::{CLIENT, End, EndState, Options, SERVER, Side, Stream, StreamId};
 use super::window::{Direction, Fin};
@@ -92,13 +92,7 @@ impl State {
     ///
     /// # Errors
     /// EAGAIN where the listener's queue is full (unix(7)), ECONNREFUSED where nobody listens, ENOENT without a file.
-    pub(super) fn connect_unix(
-        &mut self,
-        host: HostId,
-        id: FileId,
-        fresh: &Fresh,
-        address: &UnixAddress,
-    ) -> io::Result<()> {
+    pub(super) fn connect_unix(&mut self, host: HostId, id: FileId, address: &UnixAddress) -> io::Result<()> {
         let name = Name::checked(address)?;
         let found = self.hosts[host.index()].names.get(&name).map(|inode| inode.listener);
         let missing = if matches!(name, Name::Path(_)) { libc::ENOENT } else { libc::ECONNREFUSED };
@@ -107,10 +101,12 @@ impl State {
         if listener.is_full() {
             return Err(errno(libc::EAGAIN));
         }
+        let fresh = self.connectable(id)?;
+        let listener = self.listener_mut(listener_id).expect("just found");
         let (bound, options) = (listener.address.clone(), listener.options.clone());
         let nobody = Address::Unix(UnixAddress::Unnamed);
         let ends = [
-            End { file: Some(id), ..End::new(host, nobody.clone(), bound.clone(), fresh.options.clone()) },
+            End { file: Some(id), ..End::new(host, nobody.clone(), bound.clone(), fresh.options) },
             End { is_queued: true, ..End::new(host, bound, nobody, options) },
         ];
         let stream = self.insert_unix(ends);
@@ -136,7 +132,7 @@ impl State {
     }
 
     fn insert_unix(&mut self, mut ends: [End; 2]) -> StreamId {
-        ends.iter_mut().for_each(|end| end.state = EndState::Open);
+        ends.iter_mut().for_each(|end| (end.state, end.is_used) = (EndState::Open, true));
         let directions = [CLIENT, SERVER].map(|side| Direction::instant(ends[side].options.send_buffer));
         self.insert_stream(Stream::new(Domain::Unix, ends, directions))
     }

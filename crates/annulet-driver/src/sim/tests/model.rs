@@ -53,7 +53,7 @@ impl Run {
             30..60 => self.receive(side),
             60 => self.end(side),
             61 if self.chance.hits(300_000) => self.close(side),
-            62 => self.socks[side].set(SocketOption::NoDelay(self.chance.hits(500_000))),
+            62 if !self.is_unix => self.socks[side].set(SocketOption::NoDelay(self.chance.hits(500_000))),
             _ => {}
         }
         for _ in 0..self.chance.below(3) {

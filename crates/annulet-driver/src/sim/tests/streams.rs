@@ -284,3 +284,32 @@ impl Sock {
         }
     }
 }
+
+#[test]
+fn options_are_refused_where_linux_refuses_them() {
+    let pair = Pair::new(1);
+    let (client, _server) = pair.connected();
+    let unix = pair.sock(pair.client, pair.world.socket(pair.client, Domain::Unix).expect("socket"));
+    let set = |sock: &Sock, option| sock.world.set_option(sock.file, option).map_err(number);
+    let get = |sock: &Sock, option| sock.world.option(sock.file, option).map_err(number);
+    assert_eq!(set(&unix, SocketOption::NoDelay(true)), Err(libc::EOPNOTSUPP));
+    assert_eq!(get(&unix, SocketOption::TimeToLive(0)), Err(libc::EOPNOTSUPP));
+    assert_eq!(set(&client, SocketOption::TimeToLive(0)), Err(libc::EINVAL));
+    assert_eq!(set(&client, SocketOption::Keepalive(Some(SECOND * 40_000))), Err(libc::EINVAL));
+    client.set(SocketOption::UserTimeout(Some(Duration::from_micros(3))));
+    assert_eq!(get(&client, SocketOption::UserTimeout(None)), Ok(SocketOption::UserTimeout(None)));
+    client.set(SocketOption::TypeOfService(0x13));
+    assert_eq!(get(&client, SocketOption::TypeOfService(0)), Ok(SocketOption::TypeOfService(0x10)));
+}
+
+#[test]
+fn a_connection_that_was_reset_is_never_connected_again() {
+    let pair = Pair::new(1);
+    let (client, server) = pair.connected();
+    server.set(SocketOption::ResetOnClose(true));
+    server.close();
+    pair.run();
+    assert_eq!(client.option_error(), libc::ECONNRESET);
+    let again = pair.world.connect(pair.client, client.descriptor, &at_server(80).into());
+    assert_eq!(again.map_err(number), Err(libc::EISCONN));
+}
