@@ -17,6 +17,7 @@ use crate::kernel::Calls;
 use crate::pool::{BufferPool, Chunk, Filled};
 use crate::sim::FileId;
 use crate::sim::Operation;
+use crate::sim::Readiness;
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
 use crate::sys;
 
@@ -86,6 +87,9 @@ impl Calls for SimulatedCalls {
 
     fn try_send_vectored(&self, socket: Socket, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         self.counters.sends.increment();
+        if slices.is_empty() {
+            return Ok(0);
+        }
         let file = self.file(socket)?;
         let taken = self.simulation.world().send_slices(file, Operation::TrySendVectored, slices)?;
         self.counters.bytes_sent.add(taken as u64);
@@ -194,7 +198,7 @@ impl Sockets for SimulatedCalls {
     fn try_accept(&mut self, listener: Socket) -> io::Result<Socket> {
         let (world, file) = (self.simulation.world(), self.file(listener)?);
         // As on the real kernel: of an empty queue accept4(2) may say EMFILE.
-        while world.readiness(file).readable {
+        while is_worth_a_call(world.readiness(file)) {
             match world.accept(self.seat.host, file, Operation::TryAccept) {
                 Ok(descriptor) => return Ok(self.accepted(descriptor)),
                 Err(error) if sys::is_of_the_connection(&error) => {}
@@ -227,4 +231,9 @@ impl Sockets for SimulatedCalls {
     fn shutdown(&mut self, socket: Socket, how: Shutdown) -> io::Result<()> {
         self.simulation.world().shutdown(self.file(socket)?, how)
     }
+}
+
+/// Whether poll(2) asked for POLLIN would return.
+fn is_worth_a_call(readiness: Readiness) -> bool {
+    readiness.readable || readiness.hung_up || readiness.error
 }
