@@ -49,6 +49,11 @@ impl Bench {
         self.submit(Op::Accept { listener })
     }
 
+    /// What was completed and nobody has asked for.
+    pub(crate) fn take_waiting(&mut self) -> Vec<Completion> {
+        std::mem::take(&mut self.waiting)
+    }
+
     pub(crate) fn turn(&mut self, wait: Wait) {
         self.driver.turn(wait, &mut self.waiting).expect("turn");
     }

@@ -46,7 +46,7 @@ pub(crate) enum Kernel {
 
 impl Kernel {
     /// The kinds of it there are.
-    fn environments(self) -> Result<Vec<Rc<dyn Environment>>, OpenError> {
+    pub(crate) fn environments(self) -> Result<Vec<Rc<dyn Environment>>, OpenError> {
         Ok(match self {
             Self::Epoll => vec![Rc::new(Linux::new(DriverChoice::Epoll)?)],
             Self::Uring => vec![Rc::new(Linux::new(DriverChoice::Uring)?)],

@@ -8,16 +8,7 @@ use annulet_driver::{DriverOptions, Payload, Socket, SocketOption, Token, Wait};
 use crate::bench::Bench;
 use crate::case::{on_each_kernel, pattern, read_to_end};
 use crate::environment::{Act, PATIENCE, Peer};
-
-/// Numbers that look random and are the same each time (an LCG's upper half).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % limit
-    }
-}
+use crate::numbers::Numbers;
 
 /// A stream with the smallest buffers there are, so that most offers are taken in part.
 fn narrow_pair(bench: &mut Bench) -> (Socket, Box<dyn Peer>) {

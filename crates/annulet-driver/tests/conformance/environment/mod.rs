@@ -71,13 +71,16 @@ pub(crate) enum Event {
     Signal(i32),
 }
 
-/// The far end of a connection. Dropping it closes it.
+/// The far end of a connection. What is written to it leaves at once; dropping it closes it.
 pub(crate) trait Peer: Read + Write {
     /// Its own address.
     fn address(&self) -> Address;
 
     /// Ends sending, receiving or both.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+
+    /// Reads what is there without waiting.
+    fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
 
     /// Waits until all that was written has reached the driver's machine.
     fn await_delivery(&self);

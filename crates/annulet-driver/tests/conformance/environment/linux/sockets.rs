@@ -46,6 +46,14 @@ impl Peer for Socket {
         self.shutdown(how)
     }
 
+    fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: `bytes` outlives the call.
+        let count = unsafe {
+            libc::recv(self.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT)
+        };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
     fn await_delivery(&self) {
         // What is written to a Unix socket is delivered.
         if !self.local_addr().expect("address").is_unix() {
@@ -132,6 +140,8 @@ fn tcp_pair(address: SocketAddr) -> (Socket, Socket) {
 fn patient(socket: Socket) -> Box<dyn Peer> {
     socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
     socket.set_write_timeout(Some(PATIENCE)).expect("timeout");
+    // What it writes does not wait for an acknowledgement that is held back. A Unix socket knows no such thing.
+    let _ = socket.set_tcp_nodelay(true);
     Box::new(socket)
 }
 

@@ -44,6 +44,9 @@ pub(super) fn connect(machine: &Rc<Machine>, address: &Address) -> io::Result<Bo
         }
         result => result?,
     }
+    if address.domain() != Domain::Unix {
+        socket.set(SocketOption::NoDelay(true));
+    }
     machine.simulation.collect();
     Ok(Box::new(socket))
 }
@@ -52,8 +55,10 @@ pub(super) fn listen(machine: &Rc<Machine>, address: &Address, backlog: u32) -> 
     let spec = ListenSpec { address: address.clone(), backlog, share_port: false, v6_only: false };
     let (descriptor, address) = machine.world().listen(machine.host, &spec).expect("listen");
     let listener = Endpoint::new(machine, descriptor);
-    // The world's listeners are set up as the drivers' are; this one is nobody's.
-    listener.set(SocketOption::NoDelay(false));
+    if address.domain() != Domain::Unix {
+        // The world's listeners are set up as the drivers' are; this one is nobody's.
+        listener.set(SocketOption::NoDelay(false));
+    }
     (listener, address)
 }
 
@@ -112,6 +117,12 @@ impl Peer for Endpoint {
         self.machine.world().shutdown(self.file, how)?;
         self.machine.simulation.collect();
         Ok(())
+    }
+
+    fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let result = self.receive(bytes);
+        self.machine.simulation.collect();
+        result
     }
 
     fn await_delivery(&self) {
