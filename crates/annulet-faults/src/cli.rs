@@ -72,6 +72,10 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "PATH")]
     pub(crate) annulet: Option<PathBuf>,
 
+    /// Install missing tools from Debian, if this is root.
+    #[arg(long)]
+    pub(crate) install: bool,
+
     /// Write the figures into this file's table for the driver.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! The fault suite on a real kernel.
 //!
 //! ```text
-//! cargo run --release -p annulet-faults -- --driver uring --minutes 60 --record docs/reliability.md
+//! cargo run --release -p annulet-faults -- --install --driver uring --minutes 60 --record docs/reliability.md
 //! ```
 //!
 //! A **run** repeats rounds until its time is over. A **round** is a process, in a network namespace of its own where the

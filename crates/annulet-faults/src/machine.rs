@@ -20,7 +20,7 @@ pub(crate) const NFT: Tool = Tool { name: "nft", package: "nftables" };
 pub(crate) const TC: Tool = Tool { name: "tc", package: "iproute2" };
 pub(crate) const STRACE: Tool = Tool { name: "strace", package: "strace" };
 pub(crate) const PERL: Tool = Tool { name: "perl", package: "perl-base" };
-const IP: Tool = Tool { name: "ip", package: "iproute2" };
+pub(crate) const IP: Tool = Tool { name: "ip", package: "iproute2" };
 const UNSHARE: Tool = Tool { name: "unshare", package: "util-linux" };
 const SETPRIV: Tool = Tool { name: "setpriv", package: "util-linux" };
 const PRLIMIT: Tool = Tool { name: "prlimit", package: "util-linux" };
@@ -33,20 +33,20 @@ pub(crate) fn is_root() -> bool {
 }
 
 impl Tool {
-    /// Sees to it that the tool is there; whoever may, installs it.
+    /// Whether the tool is there.
     pub(crate) fn have(self) -> Result<(), Refusal> {
-        if self.is_there() {
-            return Ok(());
-        }
-        if is_root() && Path::new("/usr/bin/apt-get").exists() {
+        let lack = || format!("{} is missing (Debian's package {})", self.name, self.package);
+        self.is_there().then_some(()).ok_or_else(lack)
+    }
+
+    /// Installs a tool that is missing, where that can be done.
+    pub(crate) fn install(self) {
+        if !self.is_there() && is_root() && Path::new("/usr/bin/apt-get").exists() {
             eprintln!("installing {} for {}", self.package, self.name);
             let arguments = ["install", "-y", "-q", "--no-install-recommends", self.package];
+            // Whoever needs the tool says that it is missing.
             let _ = Command::new("apt-get").args(arguments).stdout(Stdio::null()).status();
-            if self.is_there() {
-                return Ok(());
-            }
         }
-        Err(format!("{} is missing (Debian's package {})", self.name, self.package))
     }
 
     fn is_there(self) -> bool {

@@ -43,8 +43,13 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         println!("skipped: {why}");
         return Ok(ExitCode::SUCCESS);
     }
+    let asked =
+        if arguments.scenarios.is_empty() { Scenario::value_variants() } else { &arguments.scenarios };
+    if arguments.install {
+        asked.iter().flat_map(|scenario| scenario.tools()).for_each(|tool| tool.install());
+    }
     let namespace = machine::namespace();
-    let (scenarios, skipped) = choose(&arguments.scenarios, &namespace);
+    let (scenarios, skipped) = choose(asked, &namespace);
     for (scenario, why) in &skipped {
         println!("skipped {}: {why}", scenario.name());
     }
@@ -139,12 +144,11 @@ fn choose(
     asked: &[Scenario],
     namespace: &Result<Vec<&'static str>, Refusal>,
 ) -> (Vec<Scenario>, BTreeMap<Scenario, Refusal>) {
-    let asked = if asked.is_empty() { Scenario::value_variants() } else { asked };
     let (mut chosen, mut skipped) = (Vec::new(), BTreeMap::new());
     for scenario in asked {
         let refusal = match namespace {
             Err(why) if scenario.needs_namespace() => Err(why.clone()),
-            _ => scenario.tools(),
+            _ => scenario.tools().iter().try_for_each(|tool| tool.have()),
         };
         match refusal {
             Ok(()) => chosen.push(*scenario),

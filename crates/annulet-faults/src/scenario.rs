@@ -14,7 +14,7 @@ mod stopped;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{NFT, PERL, Refusal, STRACE, TC, Tool};
+use crate::machine::{IP, NFT, PERL, STRACE, TC, Tool};
 use crate::round::{Round, Tolerance};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -61,16 +61,15 @@ impl Scenario {
         matches!(self, Self::Loss | Self::Resets | Self::Partition | Self::Narrow)
     }
 
-    /// What this machine lacks for it.
-    pub(crate) fn tools(self) -> Result<(), Refusal> {
-        let tools: &[Tool] = match self {
-            Self::Loss | Self::Partition | Self::Resets => &[NFT],
-            Self::Narrow => &[TC],
+    /// What it needs of the system.
+    pub(crate) fn tools(self) -> &'static [Tool] {
+        match self {
+            Self::Loss | Self::Partition | Self::Resets => &[NFT, IP],
+            Self::Narrow => &[TC, IP],
             Self::Calls | Self::Starts => &[STRACE],
             Self::Blocked => &[PERL],
             _ => &[],
-        };
-        tools.iter().try_for_each(|tool| tool.have())
+        }
     }
 
     pub(crate) fn play(self, round: &mut Round) -> anyhow::Result<()> {
