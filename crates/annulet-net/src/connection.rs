@@ -311,7 +311,8 @@ impl Connection {
         self.flush().await
     }
 
-    /// Resets the connection: what is staged is dropped, the peer sees a reset.
+    /// Resets the connection: what is staged is dropped, the peer sees a reset. Unix sockets know none but for bytes left
+    /// unread: there the peer may see an orderly end (unix(7)), and only framing tells it what is missing.
     pub fn abort(self) {
         self.stream.abort(Error::Aborted);
     }
