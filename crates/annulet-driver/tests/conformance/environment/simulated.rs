@@ -124,7 +124,8 @@ impl Machine {
 
 impl Environment for Simulated {
     fn open_driver(&self, options: &DriverOptions) -> Box<dyn Driver> {
-        let small = DriverOptions::default().submission_entries(8).completion_entries(16).buffers(4);
+        let small =
+            DriverOptions::default().submission_entries(8).completion_entries(16).buffers(4).buffers_max(4);
         let has_wishes = *options != DriverOptions::default();
         let options = if self.is_small && !has_wishes { &small } else { options };
         let (simulation, host, traits) = self.parts();
