@@ -19,8 +19,9 @@
 //!
 //! # What is not
 //!
-//! Urgent data, simultaneous open, TIME_WAIT's claim on a port, shutdown(2) of a listener (ENOTCONN), IPv6 scopes,
-//! datagrams, files beside the names of Unix sockets. Buffers count payload, not the kernel's bookkeeping.
+//! Urgent data, simultaneous open, TIME_WAIT's claim on a port, shutdown(2) of a socket that is not connected, the
+//! ECONNABORTED of connecting again what was refused, IPv6 scopes, datagrams, files beside the names of Unix sockets.
+//! Buffers count payload, not the kernel's bookkeeping.
 
 mod audit;
 mod event;

@@ -101,12 +101,16 @@ const CALLS: [Call; 22] = [
     Call::SetOptions,
 ];
 
-/// What the simulated kernel is known not to do as Linux does: ending sockets that are not connected, and what is said
-/// first of two things that are wrong.
-fn is_left_out(domain: Domain, state: State, call: Call) -> bool {
+/// What the simulated kernel is known not to do as Linux does: ending sockets that are not connected, and connecting one
+/// again that was refused, which says ECONNABORTED first (io_uring hides most of that).
+fn is_left_out(kernel: Kernel, (domain, state, call): (Domain, State, Call)) -> bool {
     match (state, call) {
         (State::Fresh | State::Listening, Call::Shut(_)) => true,
-        (State::Refused, Call::ConnectToTheWrongFamily) => domain == Domain::V4,
+        (State::Refused, Call::ConnectToTheWrongFamily) => domain != Domain::Unix,
+        (State::Fresh, Call::ConnectToNobody)
+        | (State::Refused, Call::Connect | Call::ConnectToNobody | Call::ConnectUnspecified) => {
+            domain != Domain::Unix && matches!(kernel, Kernel::Epoll)
+        }
         _ => false,
     }
 }
@@ -404,17 +408,28 @@ fn is_known(domain: Domain) -> bool {
     domain != Domain::V6 || std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-#[test]
-fn every_call_in_every_state_comes_to_the_same() {
-    let kernels = [Kernel::Uring, Kernel::SimulatedUring];
-    for domain in DOMAINS.into_iter().filter(|domain| is_known(*domain)) {
-        for state in STATES {
-            for call in CALLS.into_iter().filter(|call| !is_left_out(domain, state, *call)) {
-                let scene = (domain, state, call);
-                assert_same(&format!("{scene:?}"), &kernels, |environment, moment| {
-                    Scene::lines(environment, moment, scene)
-                });
-            }
-        }
+/// Everything there is to be shown.
+fn scenes() -> impl Iterator<Item = (Domain, State, Call)> {
+    let domains = DOMAINS.into_iter().filter(|domain| is_known(*domain));
+    let situations = domains.flat_map(|domain| STATES.map(|state| (domain, state)));
+    situations.flat_map(|(domain, state)| CALLS.map(|call| (domain, state, call)))
+}
+
+/// Where a call makes no sense, the two drivers need not agree.
+fn assert_simulated_well(real: Kernel, simulated: Kernel) {
+    for scene in scenes().filter(|scene| !is_left_out(real, *scene)) {
+        assert_same(&format!("{scene:?}"), &[real, simulated], |environment, moment| {
+            Scene::lines(environment, moment, scene)
+        });
     }
+}
+
+#[test]
+fn every_call_in_every_state_comes_to_the_same_on_io_uring() {
+    assert_simulated_well(Kernel::Uring, Kernel::SimulatedUring);
+}
+
+#[test]
+fn every_call_in_every_state_comes_to_the_same_on_epoll() {
+    assert_simulated_well(Kernel::Epoll, Kernel::SimulatedEpoll);
 }

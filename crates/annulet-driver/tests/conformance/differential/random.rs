@@ -163,7 +163,7 @@ impl Connection {
 
 #[test]
 fn random_calls_on_a_connection_come_to_the_same() {
-    let kernels = [Kernel::Uring, Kernel::Epoll, Kernel::SimulatedUring];
+    let kernels = [Kernel::Uring, Kernel::Epoll, Kernel::SimulatedUring, Kernel::SimulatedEpoll];
     for seed in 0..SEEDS {
         for domain in DOMAINS {
             assert_same(&format!("seed {seed}, {domain:?}"), &kernels, |environment, moment| {
