@@ -43,7 +43,10 @@ fn unprivileged(round: &Round) -> Result<Vec<String>, String> {
         [prefix.clone(), vec![round.orders.annulet.display().to_string(), "--version".into()]].concat();
     match Command::new(&trial[0]).args(&trial[1..]).output() {
         Ok(output) if output.status.success() => Ok(prefix),
-        _ => Err("locked memory: only this user can run the command".into()),
+        _ => {
+            Err("memory: locked memory is not limited, for nobody unprivileged can run the command here"
+                .into())
+        }
     }
 }
 

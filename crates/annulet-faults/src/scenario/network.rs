@@ -68,7 +68,9 @@ pub(super) fn partition(round: &mut Round) -> anyhow::Result<()> {
     let crowd = Crowd::start(&orders)?;
     while round.goes_on() {
         firewall.cut()?;
-        round.pause(10..=4000);
+        // Mostly short: after a long one both ends wait for as long again before they try.
+        let longest = round.random.size(10..=4000) as u64;
+        round.pause(10..=longest.max(10));
         firewall.heal()?;
         round.pause(10..=1000);
     }
