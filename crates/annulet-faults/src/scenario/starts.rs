@@ -58,6 +58,7 @@ fn start(round: &mut Round, injection: Injection, lasts: bool) -> anyhow::Result
             round.settle(served, Tolerance::Nothing)?;
         }
     }
-    round.fault(journal.injected());
+    // A server may try for as long as it is refused.
+    round.fault(if lasts { 1 } else { journal.injected() });
     Ok(())
 }
