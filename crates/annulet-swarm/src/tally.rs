@@ -12,6 +12,7 @@ pub struct Tally {
     events_each: Vec<u64>,
     simulated: Duration,
     coverage: Coverage,
+    hash: u64,
 }
 
 impl Tally {
@@ -21,6 +22,7 @@ impl Tally {
         self.events_each.extend_from_slice(&totals.events_each);
         self.simulated += totals.time;
         self.coverage.add(&totals.coverage);
+        self.hash = self.hash.wrapping_add(totals.hash);
     }
 
     /// Adds another tally.
@@ -29,6 +31,7 @@ impl Tally {
         self.events_each.extend_from_slice(&other.events_each);
         self.simulated += other.simulated;
         self.coverage.add(&other.coverage);
+        self.hash = self.hash.wrapping_add(other.hash);
     }
 
     /// Seeds run.
@@ -48,16 +51,18 @@ impl Tally {
         &self.coverage
     }
 
-    /// One line: seeds, events, simulated and real time, faults.
+    /// One line: seeds, events, simulated and real time, faults, and a number that is the same for the same histories.
     pub fn summary(&self, real: Duration) -> String {
         let events: u64 = self.events_each.iter().sum();
         let faults: u64 = Fault::ALL.into_iter().map(|fault| self.coverage.total(fault)).sum();
         format!(
-            "{} seeds, {events} events, median {} a seed, {:.1} simulated hours, {:.0} × real time, {faults} faults",
+            "{} seeds, {events} events, median {} a seed, {:.1} simulated hours, {:.0} × real time, {faults} faults, \
+             histories {:016x}",
             self.seeds,
             self.median_events(),
             self.simulated.as_secs_f64() / 3600.0,
             self.simulated.as_secs_f64() / real.as_secs_f64(),
+            self.hash,
         )
     }
 
