@@ -3,41 +3,39 @@
 mod buffers;
 mod calls;
 mod entry;
+mod guard;
 mod kernel;
 mod operation;
 mod poller;
 mod polls;
 mod ring;
 mod room;
+mod seat;
+mod shared;
 mod story;
 mod wake;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+pub(crate) use self::guard::Guard;
 use self::kernel::SimulatedKernel;
-use self::polls::Polls;
 use self::ring::Ring;
 use self::room::Room;
-use self::wake::Wake;
+pub(crate) use self::seat::Seat;
+pub(crate) use self::shared::{Interest, Shared};
 use crate::descriptor::Descriptor;
 use crate::driver::Driver;
 use crate::epoll::EpollDriver;
 use crate::instant::Instant;
 use crate::options::DriverOptions;
-use crate::sim::Fault;
-use crate::sim::FileId;
-use crate::sim::HostId;
-use crate::sim::Outside;
-use crate::sim::{Chance, Purpose};
-use crate::sim::{Happened, World};
+use crate::sim::{Fault, Happened, HostId, Outside, Purpose, World};
 use crate::uring::{Rung, Setup, Traits, UringDriver};
 
 /// Kinds of [`Outside`] events that are the kernels' own. Those of layers above are greater than all of them.
@@ -77,55 +75,6 @@ impl From<RingTraits> for Setup {
 /// The kernels of a world. A handle: cloning gives another on the same.
 #[derive(Clone)]
 pub struct Simulation(Rc<Shared>);
-
-pub(crate) struct Shared {
-    pub(crate) world: World,
-    seats: RefCell<Vec<Rc<Seat>>>,
-    interests: RefCell<BTreeMap<u64, Vec<Interest>>>,
-    changes: RefCell<Vec<FileId>>,
-    abandoned: Arc<Abandoned>,
-    /// A thread of somebody else's has woken a reactor.
-    is_foreign: Arc<AtomicBool>,
-    /// What happened while a driver slept and nobody asked: for the next who does.
-    unasked: RefCell<VecDeque<Happened>>,
-    meanwhile: RefCell<Option<Rc<Meanwhile>>>,
-}
-
-/// Descriptors that nobody adopted: dropped, perhaps, where the world cannot be reached.
-type Abandoned = Mutex<Vec<(HostId, RawFd)>>;
-
-/// Sees to what happens while a driver sleeps.
-type Meanwhile = dyn Fn(Happened);
-
-/// Who wants to know of a file's changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interest {
-    /// An operation of a ring.
-    Operation { seat: u32, number: u64 },
-    /// A ring's watch for room.
-    Room { seat: u32, descriptor: RawFd },
-    /// An epoll instance.
-    Edge { seat: u32, descriptor: RawFd },
-}
-
-/// One reactor's kernel.
-pub(crate) struct Seat {
-    pub(crate) id: u32,
-    pub(crate) host: HostId,
-    pub(crate) ring: RefCell<Ring>,
-    pub(crate) room: RefCell<Room>,
-    pub(crate) polls: RefCell<Polls>,
-    pub(crate) wake: RefCell<Option<Arc<Wake>>>,
-    /// Times the wake was rung.
-    rung: Cell<u64>,
-    pub(crate) signals: RefCell<Vec<(u64, Rc<Cell<u64>>)>>,
-    pub(crate) entropy: RefCell<Chance>,
-    pub(crate) costs: RefCell<Chance>,
-    /// The scheduler takes over where the reactor would sleep.
-    parks: Cell<bool>,
-    /// Asleep, until then at the latest.
-    asleep: Cell<Option<Option<Instant>>>,
-}
 
 impl Simulation {
     /// Kernels for the hosts of `world`.
@@ -413,158 +362,7 @@ impl Simulation {
     /// A guard that closes a descriptor when it is dropped without having been adopted.
     fn guard(&self, host: HostId, descriptor: RawFd) -> Arc<dyn Any + Send + Sync> {
         let abandoned = Arc::clone(&self.0.abandoned);
-        Arc::new(Guard { host, descriptor: Mutex::new(Some(descriptor)), abandoned })
-    }
-}
-
-/// Closes a descriptor on its way, unless it was taken out.
-pub(crate) struct Guard {
-    host: HostId,
-    descriptor: Mutex<Option<RawFd>>,
-    abandoned: Arc<Abandoned>,
-}
-
-impl Guard {
-    /// Takes the descriptor, which is then the caller's to close.
-    pub(crate) fn take(&self) -> Option<RawFd> {
-        self.descriptor.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(descriptor) = self.take() {
-            self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push((self.host, descriptor));
-        }
-    }
-}
-
-impl Shared {
-    fn seat(&self, seat: u32) -> Rc<Seat> {
-        Rc::clone(&self.seats.borrow()[seat as usize])
-    }
-
-    pub(crate) fn host(&self, seat: u32) -> HostId {
-        self.seats.borrow()[seat as usize].host
-    }
-
-    pub(crate) fn file(&self, seat: u32, descriptor: RawFd) -> io::Result<FileId> {
-        self.world.file(self.host(seat), descriptor)
-    }
-
-    /// Has somebody told of a file's changes.
-    pub(crate) fn watch(&self, file: FileId, interest: Interest) {
-        self.world.watch(file);
-        self.interests.borrow_mut().entry(file.to_bits()).or_default().push(interest);
-    }
-
-    /// And no longer.
-    pub(crate) fn unwatch(&self, file: FileId, interest: Interest) {
-        let mut interests = self.interests.borrow_mut();
-        let Some(list) = interests.get_mut(&file.to_bits()) else { return };
-        let Some(at) = list.iter().position(|other| *other == interest) else { return };
-        list.remove(at);
-        if list.is_empty() {
-            interests.remove(&file.to_bits());
-        }
-        drop(interests);
-        self.world.unwatch(file);
-    }
-
-    /// Tells everybody of what has changed.
-    fn settle(&self) {
-        let mut changes = self.changes.take();
-        self.world.take_changes(&mut changes);
-        for file in changes.drain(..) {
-            let interests = self.interests.borrow().get(&file.to_bits()).cloned().unwrap_or_default();
-            for interest in interests {
-                match interest {
-                    Interest::Operation { seat, number } => {
-                        self.seat(seat).ring.borrow_mut().poke(self, number);
-                    }
-                    Interest::Edge { seat, descriptor } => self.edge(seat, descriptor),
-                    Interest::Room { seat, descriptor } => {
-                        let seat = self.seat(seat);
-                        let has_news = seat.room.borrow_mut().look(&self.world, descriptor);
-                        if has_news {
-                            self.poke_poll(&seat);
-                        }
-                    }
-                }
-            }
-        }
-        self.changes.replace(changes);
-    }
-
-    /// A seat's wake or watch has something to tell: its polls get on.
-    pub(crate) fn poke_poll(&self, seat: &Seat) {
-        seat.ring.borrow_mut().poke_polls(self);
-    }
-
-    /// Something happened to a file that an epoll instance watches.
-    fn edge(&self, seat: u32, descriptor: RawFd) {
-        if self.world.hit(Fault::LateCompletion, crate::sim::Operation::Receive) {
-            let nanos = self.world.severity(Fault::LateCompletion, 1, LATE_MAX_NANOS);
-            let event = Outside { kind: EDGE, a: u64::from(seat), b: descriptor as u64 };
-            self.world.schedule(self.world.now() + Duration::from_nanos(nanos), event);
-        } else {
-            self.seat(seat).polls.borrow_mut().queue(descriptor);
-        }
-    }
-
-    /// True for the descriptor of a watch for room.
-    fn is_watch(&self, seat: u32, descriptor: RawFd) -> bool {
-        self.file(seat, descriptor).ok().and_then(|file| self.world.tag(file)).is_some_and(|tag| tag & 1 == 1)
-    }
-
-    /// How often the file of a poll became readable: a wake's or a watch's.
-    pub(crate) fn events_of(&self, seat: u32, file: FileId) -> Option<u64> {
-        let is_watch = self.world.tag(file)? & 1 == 1;
-        let seat = self.seat(seat);
-        if is_watch { seat.room.try_borrow().ok().map(|room| room.events()) } else { Some(seat.rung.get()) }
-    }
-
-    /// Notes a signal for those of the host that watch it; false when nobody does.
-    fn deliver_signal(&self, host: HostId, signal: i32) -> bool {
-        let mut is_watched = false;
-        let seats = self.seats.borrow().clone();
-        for seat in seats.iter().filter(|seat| seat.host == host) {
-            let signals = seat.signals.borrow();
-            for (watched, arrived) in signals.iter() {
-                if watched & 1 << signal != 0 {
-                    is_watched = true;
-                    arrived.set(arrived.get() | 1 << signal);
-                    if let Some(wake) = &*seat.wake.borrow() {
-                        wake.ring();
-                    }
-                }
-            }
-        }
-        is_watched
-    }
-}
-
-impl Seat {
-    /// Something that ends a sleep.
-    fn has_news(&self) -> bool {
-        self.ring.borrow().has_completions() || self.polls.borrow().is_ready() || self.has_work()
-    }
-
-    /// Something that only entering the ring brings forth.
-    fn has_work(&self) -> bool {
-        let is_rung = || self.wake.borrow().as_ref().is_some_and(|wake| wake.is_rung());
-        self.ring.borrow().wants_entering() || is_rung()
-    }
-
-    fn sleeps_until(&self, now: Instant) -> Option<Option<Instant>> {
-        let deadline = self.asleep.get()?;
-        let is_over = self.has_news() || deadline.is_some_and(|deadline| deadline <= now);
-        (!is_over).then_some(deadline)
-    }
-
-    /// True while it sleeps and nothing that ends the sleep is under way, however late it may be.
-    pub(crate) fn is_asleep(&self, now: Instant) -> bool {
-        self.sleeps_until(now).is_some() && !self.ring.borrow().has_yet_to_tell(self.rung.get())
+        Arc::new(Guard::new(host, descriptor, abandoned))
     }
 }
 

@@ -15,9 +15,7 @@ use crate::descriptor::Descriptor;
 use crate::driver::Sockets;
 use crate::kernel::Calls;
 use crate::pool::{BufferPool, Chunk, Filled};
-use crate::sim::FileId;
-use crate::sim::Operation;
-use crate::sim::Readiness;
+use crate::sim::{FileId, Operation, Readiness};
 use crate::socket::{Address, Domain, ListenSpec, Socket, SocketOption};
 use crate::sys;
 

@@ -1,7 +1,6 @@
 //! Operations that a simulated ring holds.
 
-use crate::sim::FileId;
-use crate::sim::Operation;
+use crate::sim::{FileId, Operation};
 
 /// What is asked of the kernel until it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,10 +23,7 @@ use super::story::with_seat;
 use super::{Interest, RUN, STALE, Shared};
 use crate::kernel::Holdings;
 use crate::op::Key;
-use crate::sim::Chance;
-use crate::sim::LogKind;
-use crate::sim::Outside;
-use crate::sim::{Fault, Operation};
+use crate::sim::{Chance, Fault, LogKind, Operation, Outside};
 use crate::sys;
 
 /// How much one operation does before others have their turn.

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 
 use crate::op::Key;
-use crate::sim::FileId;
-use crate::sim::World;
+use crate::sim::{FileId, World};
 
 /// What is watched, once each.
 pub(crate) struct Room {
