@@ -1,5 +1,8 @@
 //! The reactor: one driver, its tasks, timers and sources, and the turn that moves them.
 
+mod audit;
+mod report;
+
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,16 +12,16 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
+pub use self::report::ExitReport;
 use annulet_driver::{
     Completion, CounterSet, Driver, DriverCounters, Instant, Key, Op, Payload, SendQueue, Socket, Wait,
 };
 
-use crate::audit::Audit;
 use crate::contain::contain;
 use crate::context;
 use crate::counters::ReactorCounters;
 use crate::inbox::Inbox;
-use crate::origin::{Caller, Origin};
+use crate::origin::Caller;
 use crate::park::{Park, Parker};
 use crate::process::Process;
 use crate::source::{Source, SourceId, Sources};
@@ -544,46 +547,6 @@ impl Reactor {
         }
     }
 
-    /// Looks whether all is as it must be between two turns. Not for production: it takes time.
-    pub fn audit(&self, audit: &mut Audit) {
-        let core = &*self.0;
-        audit.enter(core.id);
-        if let Some(Wait::Until(deadline)) = core.asleep.get()
-            && core.driver.borrow().is_asleep()
-        {
-            self.audit_sleep(deadline, audit);
-        }
-        let mut violations = Vec::new();
-        core.driver.borrow().audit(&mut violations);
-        for violation in violations {
-            audit.violation(violation);
-        }
-        let sources = core.sources.borrow().all();
-        audit.sources += sources.len();
-        audit.tasks += core.tasks.borrow().len();
-        for source in sources {
-            source.audit(audit);
-        }
-    }
-
-    /// Nothing may be left to do that does not end the sleep.
-    fn audit_sleep(&self, deadline: Option<Instant>, audit: &mut Audit) {
-        let core = &*self.0;
-        if core.inbox.has_work() {
-            audit.violation("sleeps, and whoever rang did not wake it");
-        }
-        if !core.ready.is_empty() {
-            audit.violation("sleeps, with tasks that are ready");
-        }
-        if !core.at_turn_end.borrow().is_empty() {
-            audit.violation("sleeps, with something left for the end of the turn");
-        }
-        let next_timer = core.timers.borrow().next_deadline_ns().map(Instant::from_nanos);
-        if next_timer.is_some_and(|next| deadline.is_none_or(|deadline| next < deadline)) {
-            audit.violation("sleeps beyond its next timer");
-        }
-    }
-
     /// Ends everything: drops every task, lets staged bytes leave, cancels and reaps what is in flight, closes what the
     /// sources hold. Operations that cannot be reaped within `patience` keep their memory (it is leaked).
     pub fn shut_down(&self, patience: Duration) -> ExitReport {
@@ -611,45 +574,6 @@ impl Reactor {
         drop(extensions);
         self.0.handle.take();
         self.report(unreaped, &sources_before)
-    }
-
-    /// What is left, of operations and sources as they were found.
-    fn report(&self, unreaped: usize, sources: &[(SourceId, Origin)]) -> ExitReport {
-        let origins = self.all_origins(sources);
-        let driver = self.0.driver.borrow();
-        let counters = driver.counters();
-        ExitReport {
-            reactor: self.0.id,
-            operations: unreaped,
-            sockets: counters.sockets_opened.get() as i64 - counters.sockets_closed.get() as i64,
-            buffers: driver.pool().usage().leased,
-            sources: self.0.sources.borrow().len(),
-            tasks: self.0.tasks.borrow().len(),
-            origins,
-        }
-    }
-
-    /// Where all that the reactor holds came from, as an [`ExitReport`] tells of what leaked: tasks, sources, sockets, leases. In
-    /// debug builds, as far as it is known. Not for production: it takes time.
-    pub fn origins(&self) -> Vec<Origin> {
-        self.all_origins(&self.source_origins())
-    }
-
-    fn source_origins(&self) -> Vec<(SourceId, Origin)> {
-        if cfg!(debug_assertions) { self.0.sources.borrow().origins(self) } else { Vec::new() }
-    }
-
-    /// Of these sources, those that are registered still.
-    fn all_origins(&self, sources: &[(SourceId, Origin)]) -> Vec<Origin> {
-        if !cfg!(debug_assertions) {
-            return Vec::new();
-        }
-        let core = &*self.0;
-        let mut origins = core.tasks.borrow().origins();
-        let is_registered = |id| core.sources.borrow().has(id);
-        origins.extend(sources.iter().filter(|(id, _)| is_registered(*id)).map(|(_, origin)| origin.clone()));
-        origins.extend(core.driver.borrow().origins().into_iter().map(Origin::from));
-        origins
     }
 
     /// Has queued sends leave, if there are any, and tells what became of them.
@@ -701,46 +625,6 @@ impl Drop for Core {
         // Messages may hold a handle to this very inbox, and ended tasks their place in it.
         let left_over = self.inbox.close();
         drop(left_over);
-    }
-}
-
-/// What a reactor still held when it ended; all zero unless something leaked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExitReport {
-    /// Which reactor.
-    pub reactor: ReactorId,
-    /// Operations the kernel did not give back in time; their memory was leaked on purpose.
-    pub operations: usize,
-    /// Sockets opened and not closed.
-    pub sockets: i64,
-    /// Receive buffers still leased: chunks kept beyond the reactor's life.
-    pub buffers: u32,
-    /// Sources still registered.
-    pub sources: usize,
-    /// Tasks not dropped.
-    pub tasks: usize,
-    /// Where what leaked came from, as far as it is known: tasks, sources, sockets, leases. Empty in release builds, and for
-    /// operations, whose sources or sockets tell.
-    pub origins: Vec<Origin>,
-}
-
-impl ExitReport {
-    /// True when nothing leaked.
-    pub fn is_clean(&self) -> bool {
-        let Self { reactor: _, operations, sockets, buffers, sources, tasks, origins: _ } = self;
-        (*operations, *sockets, *buffers, *sources, *tasks) == (0, 0, 0, 0, 0)
-    }
-}
-
-impl fmt::Display for ExitReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reactor, operations, sockets, buffers, sources, tasks, origins } = self;
-        write!(
-            f,
-            "reactor {reactor} ended with {operations} operations in flight, {sockets} sockets open, {buffers} buffers \
-             leased, {sources} sources registered, {tasks} tasks alive"
-        )?;
-        origins.iter().try_for_each(|origin| write!(f, "\n  {origin}"))
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use annulet_driver::scripted::{Script, ScriptedDriver};
 
 use super::*;
+use crate::audit::Audit;
 use crate::time::{interval, sleep, timeout};
 use crate::yield_now;
 
