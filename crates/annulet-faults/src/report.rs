@@ -29,36 +29,38 @@ pub(crate) struct Figures {
     pub(crate) broken: u64,
 }
 
+impl Figures {
+    /// Each with its name, those of the table first.
+    pub(crate) fn named(&self) -> [(&'static str, u64); 11] {
+        [
+            ("rounds", self.rounds),
+            ("connections", self.connections),
+            ("faults", self.faults),
+            ("bytes", self.bytes),
+            ("restarts", self.restarts),
+            ("answered", self.answered),
+            ("failed", self.failed),
+            ("leaks", self.leaks),
+            ("hangs", self.hangs),
+            ("lost", self.lost),
+            ("other", self.broken),
+        ]
+    }
+}
+
 impl AddAssign for Figures {
     fn add_assign(&mut self, other: Self) {
-        let Self {
-            rounds,
-            connections,
-            faults,
-            bytes,
-            restarts,
-            answered,
-            failed,
-            leaks,
-            hangs,
-            lost,
-            broken,
-        } = self;
-        for (sum, more) in [
-            (rounds, other.rounds),
-            (connections, other.connections),
-            (faults, other.faults),
-            (bytes, other.bytes),
-            (restarts, other.restarts),
-            (answered, other.answered),
-            (failed, other.failed),
-            (leaks, other.leaks),
-            (hangs, other.hangs),
-            (lost, other.lost),
-            (broken, other.broken),
-        ] {
-            *sum += more;
-        }
+        self.rounds += other.rounds;
+        self.connections += other.connections;
+        self.faults += other.faults;
+        self.bytes += other.bytes;
+        self.restarts += other.restarts;
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.leaks += other.leaks;
+        self.hangs += other.hangs;
+        self.lost += other.lost;
+        self.broken += other.broken;
     }
 }
 

@@ -241,20 +241,5 @@ impl RunReport {
 }
 
 fn line(figures: &Figures) -> String {
-    let Figures {
-        rounds,
-        connections,
-        faults,
-        bytes,
-        restarts,
-        answered,
-        failed,
-        leaks,
-        hangs,
-        lost,
-        broken,
-    } = figures;
-    format!(
-        "rounds {rounds} connections {connections} faults {faults} bytes {bytes} restarts {restarts} answered {answered} failed {failed} leaks {leaks} hangs {hangs} lost {lost} other {broken}"
-    )
+    figures.named().map(|(name, number)| format!("{name} {number}")).join(" ")
 }
