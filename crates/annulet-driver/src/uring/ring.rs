@@ -10,6 +10,8 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
 
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, Probe, squeue};
@@ -24,6 +26,9 @@ use crate::sys;
 /// the ring that does not outlive the call.
 const REGISTER_RING_FDS: libc::c_uint = 20;
 const UNREGISTER_RING_FDS: libc::c_uint = 21;
+
+/// What a wait takes for which the kernel has no memory.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(1);
 
 /// io_uring_register(2), 5.19.
 const REGISTER_PBUF_RING: libc::c_uint = 22;
@@ -219,6 +224,10 @@ impl Queues for Ring {
             if !is_early_return(&error) {
                 return Err(error);
             }
+            if wanted > 0 && is_out_of_memory(&error) {
+                // It did not wait, and will not the next time: trying without a pause would only take processor time.
+                thread::sleep(SHORTAGE_PAUSE);
+            }
         }
         Ok(before - self.pending())
     }
@@ -261,6 +270,11 @@ fn is_early_return(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::ENOMEM | libc::EBUSY)
     )
+}
+
+/// Whether the kernel had no memory to enter the ring with.
+fn is_out_of_memory(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
 }
 
 /// io_uring_register(2).
