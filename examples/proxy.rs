@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A slow reader on either side slows the other side down, so a connection never takes more than its limits of memory. An
-//! end in one direction is passed on, and the other direction goes on.
+//! end in one direction is passed on, and the other direction goes on. A connection that breaks on one side is reset on the
+//! other: nobody takes half an answer for a whole one.
 
 use std::env;
 
@@ -21,24 +22,31 @@ fn main() -> Result<(), ServeError> {
 }
 
 async fn proxy(client: Connection, target: &str) -> HandlerResult {
-    let server = connect(target).await?;
+    let server = match connect(target).await {
+        Ok(server) => server,
+        Err(error) => {
+            client.abort();
+            return Err(error.into());
+        }
+    };
     // Two halves can be used by two tasks. Both run on this reactor, so nothing has to be `Send`.
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     let back = spawn_local(forward(from_server, to_client));
     let there = forward(from_client, to_server).await;
-    if there.is_err() {
-        // Whoever asked is gone: so is the interest in the answer.
-        back.abort();
-    }
-    back.await??;
-    Ok(there?)
+    Ok(there.and(back.await?)?)
 }
 
 async fn forward(mut from: ReadHalf, mut to: WriteHalf) -> Result<(), Error> {
-    while let Some(chunk) = from.recv().await? {
-        // The received buffer itself is sent on, without a copy.
-        to.send(chunk).await?;
+    loop {
+        match from.recv().await {
+            // The received buffer itself is sent on, without a copy.
+            Ok(Some(chunk)) => to.send(chunk).await?,
+            Ok(None) => return to.shutdown().await,
+            Err(error) => {
+                to.abort();
+                return Err(error);
+            }
+        }
     }
-    to.shutdown().await
 }

@@ -142,6 +142,12 @@ impl WriteHalf {
         self.connection.shutdown().await
     }
 
+    /// [`Connection::abort`]: of both halves. The other half's next call says so.
+    pub fn abort(mut self) {
+        self.ends = false;
+        self.connection.stream().abort(Error::Aborted);
+    }
+
     /// The connection's number.
     pub fn number(&self) -> u64 {
         self.connection.number()

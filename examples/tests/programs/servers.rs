@@ -1,7 +1,7 @@
 //! The examples that serve until they are told to stop.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv6Addr, Shutdown, SocketAddr};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 
 use crate::program::{PATIENCE, Program, ask, connect, echo_once, on_each_driver, rest};
@@ -186,6 +186,28 @@ fn proxy_passes_both_directions_and_their_ends_on() {
         assert_eq!(rest(&mut client), "again");
         serving.join().expect("the target saw an orderly end");
         drop(client);
+        proxy.stop();
+    });
+}
+
+#[test]
+fn proxy_makes_a_reset_of_a_reset() {
+    on_each_driver(|driver| {
+        let listener = TcpListener::bind(ADDRESS).expect("an address");
+        let target = listener.local_addr().expect("bound");
+        let proxy = Program::start("proxy", driver, &[ADDRESS, &target.to_string()]);
+        let mut client = proxy.connect();
+        client.write_all(b"x").expect("sent");
+        // Closed with a byte unread: a reset.
+        let (upstream, _) = listener.accept().expect("a connection");
+        upstream.peek(&mut [0]).expect("a byte");
+        drop(upstream);
+        let error = client.read(&mut [0]).expect_err("no orderly end");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        drop(listener);
+        let mut refused = proxy.connect();
+        let error = refused.read(&mut [0]).expect_err("no orderly end");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         proxy.stop();
     });
 }
