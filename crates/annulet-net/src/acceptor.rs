@@ -2,10 +2,10 @@
 //!
 //! | state | entered by | left by |
 //! |---|---|---|
-//! | armed | creation; re-arming | queue full, stop, failure |
+//! | armed | somebody waits for a connection; re-arming | queue full, stop, failure |
 //! | cancelling | queue full, stop | the accept's last completion |
 //! | paused | descriptors or memory ran out | a timer, or `retry` after an own close |
-//! | idle | queue was full | queue half empty |
+//! | idle | creation; queue was full | somebody waits; queue half empty |
 //! | stopped | `stop`: the kernel's queue has been taken over, the socket is closed | |
 //!
 //! Descriptors may run out while the kernel's queue is taken over: then stopping pauses, too.
@@ -62,8 +62,8 @@ enum Accept {
 pub(crate) struct AcceptorHandle(Rc<Acceptor>);
 
 impl AcceptorHandle {
-    /// Starts accepting from a listening socket, which it takes over.
-    pub(crate) fn start(local: &Rc<Local>, listener: Socket) -> Self {
+    /// Takes a listening socket over. Accepting begins with the first wait for a connection.
+    pub(crate) fn new(local: &Rc<Local>, listener: Socket) -> Self {
         let acceptor = Rc::new(Acceptor {
             local: local.clone(),
             listener,
@@ -79,7 +79,6 @@ impl AcceptorHandle {
             }),
         });
         acceptor.id.set(Some(local.reactor.register(acceptor.clone())));
-        acceptor.arm(&mut acceptor.state.borrow_mut());
         Self(acceptor)
     }
 

@@ -29,7 +29,7 @@ impl Listener {
         let spec = ListenSpec { address, backlog: BACKLOG, share_port: false, v6_only: false };
         let (socket, address) = local.reactor.driver(|driver| driver.sockets().listen(&spec))?;
         let group = Group::new(Limits::default(), Clocks::default(), None, None);
-        Ok(Self { acceptor: AcceptorHandle::start(&local, socket), address, local, group })
+        Ok(Self { acceptor: AcceptorHandle::new(&local, socket), address, local, group })
     }
 
     pub(crate) fn address(&self) -> &Address {

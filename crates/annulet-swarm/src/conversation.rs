@@ -8,7 +8,7 @@ use annulet::{Connection, Connector, Error, spawn_local};
 use annulet_sim::Sim;
 
 use crate::draw::{micros, percent};
-use crate::shape::{Starts, limits};
+use crate::shape::limits;
 
 /// What is said, and what is to be answered to all of it.
 #[derive(Clone, Debug)]
@@ -28,8 +28,6 @@ pub(crate) struct Trust {
     pub(crate) is_faithful: bool,
     /// An orderly end comes after a whole answer.
     pub(crate) ends_whole: bool,
-    /// Nothing can be relied on once one has failed.
-    pub(crate) starts: Starts,
 }
 
 /// How long a client waits for news: a peer that the network lost says nothing any more.
@@ -135,7 +133,7 @@ async fn talk(sim: &Sim, connection: Connection, script: Script, trust: &Trust, 
     );
     let is_whole = received == script.output.len();
     assert!(
-        is_whole || !trust.is_faithful || trust.starts.have_failed() || !(sent || script.server_ends),
+        is_whole || !trust.is_faithful || !(sent || script.server_ends),
         "the server ended in order after {received} of {} bytes",
         script.output.len()
     );

@@ -1,8 +1,6 @@
 //! What a server is like, and what may happen to it.
 
-use std::cell::Cell;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::rc::Rc;
 use std::time::Duration;
 
 use annulet::http::Settings;
@@ -11,21 +9,9 @@ use annulet_sim::{HostBuilder, Sim};
 
 use crate::draw::{millis, one_of, percent};
 
-/// Whether a server's starts succeeded. One that fails halfway has accepted connections, which it then ends in order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Starts(Rc<Cell<bool>>);
-
-impl Starts {
-    /// Serves until SIGTERM, if it can.
-    pub(crate) async fn serve(&self, server: ServerBuilder) {
-        if serving(server).await.is_err() {
-            self.0.set(true);
-        }
-    }
-
-    pub(crate) fn have_failed(&self) -> bool {
-        self.0.get()
-    }
+/// Serves until SIGTERM, if it can: who is sent away by a start that fails is reset.
+pub(crate) async fn serve(server: ServerBuilder) {
+    let _ = serving(server).await;
 }
 
 /// A server's settings and fate.

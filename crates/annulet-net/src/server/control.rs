@@ -8,6 +8,8 @@ use super::DrainReport;
 /// How far a server has come. Only ever rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
+    /// Until every listener is there on every reactor.
+    Starting,
     Running,
     Draining,
     Cut,
@@ -19,6 +21,8 @@ pub(crate) struct Control(Mutex<State>);
 #[derive(Debug)]
 struct State {
     phase: Phase,
+    /// Whether the server has started, however far it has come since.
+    has_run: bool,
     /// Listeners on reactors that have not reported their end.
     running: usize,
     report: DrainReport,
@@ -27,8 +31,13 @@ struct State {
 
 impl Control {
     pub(crate) fn new() -> Arc<Self> {
-        let state =
-            State { phase: Phase::Running, running: 0, report: DrainReport::default(), waiters: Vec::new() };
+        let state = State {
+            phase: Phase::Starting,
+            has_run: false,
+            running: 0,
+            report: DrainReport::default(),
+            waiters: Vec::new(),
+        };
         Arc::new(Self(Mutex::new(state)))
     }
 
@@ -48,6 +57,7 @@ impl Control {
         let mut state = self.lock();
         if state.phase < phase {
             state.phase = phase;
+            state.has_run |= phase == Phase::Running;
             Self::wake_all(state);
         }
     }
@@ -73,6 +83,11 @@ impl Control {
     /// Ready when `phase` is reached.
     pub(crate) fn poll_phase(&self, phase: Phase, cx: &mut Context<'_>) -> Poll<()> {
         Self::poll(self.lock(), |state| state.phase >= phase, cx)
+    }
+
+    /// Ready with true when the server has started, with false when it never will.
+    pub(crate) fn poll_started(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.poll_phase(Phase::Running, cx).map(|()| self.lock().has_run)
     }
 
     /// Ready when no listener runs.

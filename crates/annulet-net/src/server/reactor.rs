@@ -34,7 +34,7 @@ pub(crate) struct Bound {
     pub(crate) factory: ServiceFactory,
 }
 
-/// Starts accepting from `socket` on this reactor.
+/// Accepts from `socket` on this reactor as soon as the server has started.
 ///
 /// # Errors
 /// When making the handler panics.
@@ -54,7 +54,7 @@ pub(crate) fn start(reactor: &Reactor, mut bound: Bound, socket: Socket) -> io::
             Some(bound.budget.clone()),
         ),
         service,
-        acceptor: AcceptorHandle::start(&Local::of(reactor), socket),
+        acceptor: AcceptorHandle::new(&Local::of(reactor), socket),
         claim: Cell::new(bound.claim.take()),
         opened: Cell::new(0),
         bound,
@@ -78,8 +78,12 @@ struct Listener {
 impl Listener {
     async fn run(self) {
         let mut ended = Ended { control: &self.bound.control, report: DrainReport::default() };
-        self.serve().await;
-        ended.report = self.drain().await;
+        if poll_fn(|cx| self.bound.control.poll_started(cx)).await {
+            self.serve().await;
+            ended.report = self.drain().await;
+        }
+        // Else somewhere a listener could not be had, and whoever waits in the accept queue is reset with the socket: an
+        // orderly end would be an answer.
     }
 
     /// Accepts until the server drains.

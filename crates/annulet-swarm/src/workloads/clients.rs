@@ -8,7 +8,7 @@ use crate::conversation::{Script, Trust, converse, insist};
 use crate::draw::micros;
 use crate::join;
 use crate::keeper::Keeper;
-use crate::shape::{Shape, Starts};
+use crate::shape::Shape;
 
 /// How many clients there are, and how much they say.
 pub(super) struct Crowd {
@@ -21,7 +21,6 @@ pub(super) async fn visit<S>(
     sim: &Sim,
     host: &Host,
     shape: Shape,
-    starts: Starts,
     targets: Vec<String>,
     crowd: Crowd,
     script: S,
@@ -29,7 +28,7 @@ pub(super) async fn visit<S>(
     S: Fn(&Sim, u64) -> Script + Clone + 'static,
 {
     let keeper = Keeper::new(sim, host, shape);
-    let trust = Trust { is_faithful: shape.is_faithful(), ends_whole: shape.ends_are_the_programs(), starts };
+    let trust = Trust { is_faithful: shape.is_faithful(), ends_whole: shape.ends_are_the_programs() };
     let clients: Vec<_> = (0..sim.spread(4, crowd.clients_max))
         .map(|number| {
             let (sim, targets, script, trust) = (sim.clone(), targets.clone(), script.clone(), trust.clone());

@@ -8,21 +8,19 @@ use super::clients::{Crowd, visit};
 use super::shaky;
 use crate::conversation::Script;
 use crate::draw::{pattern, percent};
-use crate::shape::{Shape, Starts};
+use crate::shape::{Shape, serve};
 
 /// Each command is answered once, in order.
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let line_max = sim.spread(8, 1024) as usize;
-    let starts = Starts::default();
-    let serving = starts.clone();
     let host = shape.host(&sim, "server").start(async move || {
         let command = async move |connection| shaky(apps::command(connection, line_max)).await;
-        serving.serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), command)).await;
+        serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), command)).await;
     });
     let crowd = Crowd { clients_max: 16, rounds_max: 3 };
     let script = move |sim: &Sim, stream| script(sim, stream, line_max);
-    visit(&sim, &host, shape, starts, vec!["server:7000".into()], crowd, script).await;
+    visit(&sim, &host, shape, vec!["server:7000".into()], crowd, script).await;
 }
 
 fn script(sim: &Sim, stream: u64, line_max: usize) -> Script {

@@ -7,23 +7,21 @@ use super::clients::{Crowd, visit};
 use super::shaky;
 use crate::conversation::Script;
 use crate::draw::pattern;
-use crate::shape::{Shape, Starts};
+use crate::shape::{Shape, serve};
 
 /// What comes back is what was sent.
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let ports: Vec<u16> = (7000..7000 + sim.spread(1, 3) as u16).collect();
     let targets = ports.iter().map(|port| format!("server:{port}")).collect();
-    let starts = Starts::default();
-    let serving = starts.clone();
     let host = shape.host(&sim, "server").start(async move || {
         let listen = |port: &u16| shape.listen(&format!("0.0.0.0:{port}"));
         let echo = async |connection| shaky(apps::echo(connection)).await;
         let server = ports.iter().map(listen).fold(shape.server(), |server, at| server.listen_with(at, echo));
-        serving.serve(server).await;
+        serve(server).await;
     });
     let crowd = Crowd { clients_max: 16, rounds_max: 3 };
-    visit(&sim, &host, shape, starts, targets, crowd, script).await;
+    visit(&sim, &host, shape, targets, crowd, script).await;
 }
 
 pub(super) fn script(sim: &Sim, stream: u64) -> Script {

@@ -13,7 +13,7 @@ use annulet_sim::Sim;
 use crate::draw::{micros, percent};
 use crate::join;
 use crate::keeper::Keeper;
-use crate::shape::{Shape, Starts, limits};
+use crate::shape::{Shape, limits, serve};
 use answers::Answers;
 use questions::{Answer, Question, questions};
 
@@ -24,22 +24,20 @@ const PATIENCE: Duration = Duration::from_secs(1200);
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let settings = shape.http(&sim);
-    let starts = Starts::default();
-    let serving = starts.clone();
     let host = shape.host(&sim, "server").start(async move || {
         let server = shape.server().serve_with(shape.listen("0.0.0.0:7000"), apps::http(settings));
-        serving.serve(server).await;
+        serve(server).await;
     });
     let keeper = Keeper::new(&sim, &host, shape);
     let clients: Vec<_> = (0..sim.spread(4, 16))
         .map(|_| {
-            let (sim, starts) = (sim.clone(), starts.clone());
+            let sim = sim.clone();
             let rounds = sim.spread(1, 2);
             spawn_local(async move {
                 for _ in 0..rounds {
                     sleep(micros(&sim, 1, 1_000_000)).await;
                     let asked = questions(&sim, settings.body_max);
-                    client(&sim, asked, shape, &starts).await;
+                    client(&sim, asked, shape).await;
                 }
             })
         })
@@ -47,15 +45,15 @@ pub(crate) async fn world(sim: Sim) {
     join::all(clients).await;
     if shape.is_welcoming() {
         keeper.make_peace(&sim, &host);
-        insist(&sim, shape, &starts).await;
+        insist(&sim, shape).await;
     }
 }
 
 /// When nothing fails any more, requests are answered.
-async fn insist(sim: &Sim, shape: Shape, starts: &Starts) {
+async fn insist(sim: &Sim, shape: Shape) {
     for _ in 0..180 {
         let asked = vec![questions::hello()];
-        if client(sim, asked, shape, starts).await {
+        if client(sim, asked, shape).await {
             return;
         }
         sleep(Duration::from_secs(5)).await;
@@ -64,7 +62,7 @@ async fn insist(sim: &Sim, shape: Shape, starts: &Starts) {
 }
 
 /// One connection. Returns whether everything was answered.
-async fn client(sim: &Sim, asked: Vec<Question>, shape: Shape, starts: &Starts) -> bool {
+async fn client(sim: &Sim, asked: Vec<Question>, shape: Shape) -> bool {
     let connector = Connector::new().limits(limits(sim));
     let Ok(connection) = connector.connect("server:7000").await else { return false };
     let (mut receive, mut send) = connection.split();
@@ -119,7 +117,7 @@ async fn client(sim: &Sim, asked: Vec<Question>, shape: Shape, starts: &Starts) 
     let is_cut = matches!(asked.last(), Some(Question { answer: Answer::Refusal, .. }));
     let is_all = answers.count + usize::from(is_cut) >= asked.len() || answers.says_close;
     assert!(
-        is_all || !is_sent || !shape.is_faithful() || starts.have_failed(),
+        is_all || !is_sent || !shape.is_faithful(),
         "the server ended in order after {} of {} answers",
         answers.count,
         asked.len()

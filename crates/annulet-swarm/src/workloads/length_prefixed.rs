@@ -8,7 +8,7 @@ use super::clients::{Crowd, visit};
 use super::shaky;
 use crate::conversation::Script;
 use crate::draw::{one_of, pattern, percent};
-use crate::shape::{Shape, Starts};
+use crate::shape::{Shape, serve};
 
 /// Each message comes back reversed, until one is longer than may be.
 pub(crate) async fn world(sim: Sim) {
@@ -16,16 +16,14 @@ pub(crate) async fn world(sim: Sim) {
     let payload_max = sim.spread(1, 20_000) as usize;
     let width = one_of(&sim, &[PrefixWidth::U16, PrefixWidth::U32, PrefixWidth::U64]);
     let codec = LengthPrefixed::new().width(width).byte_order(ByteOrder::Little).payload_max(payload_max);
-    let starts = Starts::default();
-    let serving = starts.clone();
     let host = shape.host(&sim, "server").start(async move || {
         let codec = codec.clone();
         let reverse = async move |connection| shaky(reverse(connection, codec.clone())).await;
-        serving.serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), reverse)).await;
+        serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), reverse)).await;
     });
     let crowd = Crowd { clients_max: 16, rounds_max: 3 };
     let script = move |sim: &Sim, stream| script(sim, stream, width, payload_max);
-    visit(&sim, &host, shape, starts, vec!["server:7000".into()], crowd, script).await;
+    visit(&sim, &host, shape, vec!["server:7000".into()], crowd, script).await;
 }
 
 async fn reverse(connection: Connection, codec: LengthPrefixed) -> HandlerResult {

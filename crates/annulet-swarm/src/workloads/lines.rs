@@ -8,7 +8,7 @@ use super::clients::{Crowd, visit};
 use super::shaky;
 use crate::conversation::Script;
 use crate::draw::{pattern, percent};
-use crate::shape::{Shape, Starts};
+use crate::shape::{Shape, serve};
 
 const GREETING: &[u8] = b"READY\n";
 
@@ -16,17 +16,15 @@ const GREETING: &[u8] = b"READY\n";
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let line_max = sim.spread(1, 4096) as usize;
-    let starts = Starts::default();
-    let serving = starts.clone();
     let host = shape.host(&sim, "server").start(async move || {
         let lines = async move |connection| {
             shaky(apps::lines(connection, Bytes::from_static(GREETING), line_max)).await
         };
-        serving.serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), lines)).await;
+        serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), lines)).await;
     });
     let crowd = Crowd { clients_max: 16, rounds_max: 3 };
     let script = move |sim: &Sim, stream| script(sim, stream, line_max);
-    visit(&sim, &host, shape, starts, vec!["server:7000".into()], crowd, script).await;
+    visit(&sim, &host, shape, vec!["server:7000".into()], crowd, script).await;
 }
 
 fn script(sim: &Sim, stream: u64, line_max: usize) -> Script {

@@ -11,7 +11,7 @@ use super::{echo, shaky};
 use crate::conversation::{Trust, converse, insist};
 use crate::draw::{micros, one_of, percent};
 use crate::join;
-use crate::shape::{Shape, Starts};
+use crate::shape::Shape;
 
 const TARGETS: [&str; 2] = ["unix:/run/echo", "unix:@echo"];
 
@@ -28,11 +28,7 @@ async fn serve(sim: &Sim, shape: Shape) {
     let Some(server) = start(shape, is_shaky).await else { return };
     let is_cut_short = percent(sim, 20);
     // Unix sockets have no reset: of a handler that panicked, whoever had sent nothing more sees an orderly end.
-    let trust = Trust {
-        is_faithful: shape.is_faithful() && !is_cut_short && !is_shaky,
-        ends_whole: true,
-        starts: Starts::default(),
-    };
+    let trust = Trust { is_faithful: shape.is_faithful() && !is_cut_short && !is_shaky, ends_whole: true };
     let clients: Vec<_> = (0..sim.spread(2, 12))
         .map(|number| {
             let (sim, trust) = (sim.clone(), trust.clone());

@@ -189,7 +189,7 @@ fn a_pile_of_tiny_payloads_makes_its_writer_wait_and_arrives_in_order() {
     });
 }
 
-/// More clients than an acceptor keeps, on a listener nobody asks: it stops accepting, and loses none of them.
+/// More clients than an acceptor keeps, on a listener that is asked once: it stops accepting, and loses none of them.
 #[test]
 fn a_listener_that_is_not_asked_for_long_loses_nobody() {
     const CLIENTS: usize = 700;
@@ -197,6 +197,9 @@ fn a_listener_that_is_not_asked_for_long_loses_nobody() {
         run(builder, async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
             let address = listener.local_addr().expect("address");
+            let asked = thread(move || connect(address)).await;
+            let (first, _) = listener.accept().await.expect("accept");
+            drop((asked, first));
             let clients = thread(move || {
                 let client = |number: u32| {
                     let mut client = connect(address);
