@@ -8,7 +8,7 @@ mod lines;
 mod stream;
 mod wire;
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,6 +86,8 @@ pub(crate) struct ClientReport {
     pub(crate) connections: u64,
     /// Connections that could not be made.
     pub(crate) refused: u64,
+    /// Those of them that were made, and reset before `connect` had returned.
+    pub(crate) reset_at_once: u64,
     pub(crate) answered: u64,
     pub(crate) failed: u64,
     pub(crate) sent: u64,
@@ -111,6 +113,7 @@ impl ClientReport {
     pub(crate) fn add(&mut self, other: Self) {
         self.connections += other.connections;
         self.refused += other.refused;
+        self.reset_at_once += other.reset_at_once;
         self.answered += other.answered;
         self.failed += other.failed;
         self.sent += other.sent;
@@ -131,6 +134,7 @@ impl ClientReport {
         match trouble {
             Trouble::Refused(error) => {
                 self.refused += 1;
+                self.reset_at_once += u64::from(error.kind() == ErrorKind::ConnectionReset);
                 self.example(format!("{name}: not connected: {error}"));
                 return;
             }
