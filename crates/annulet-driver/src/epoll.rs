@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `Receive` | One `recv` per edge into a pool buffer. A short read is an empty socket, for new bytes make a new edge, *unless* the edge said that the peer finished or the connection failed: then read on, to the end or the error queued behind the bytes. Full buffers are read on, [`serve::BUFFERS_PER_TURN`] a turn. |
 //! | `Accept` | `accept4` until the queue is empty, [`serve::ACCEPTS_PER_TURN`] a turn. Several drivers may accept from one listener: each gets every edge and takes what it finds (edge-triggered, no EPOLLEXCLUSIVE: an edge given to one driver whose `Accept` has just ended would be lost to the others). |
-//! | `Writable` | The send buffer has had room since the last send that filled it. Watched for from the first such operation of a connection: sooner, a TCP connection would cost one needless event, a Unix one an event for each message its peer takes. |
+//! | `Writable` | The send buffer has had room since the last send that filled it. Watched for from the first such operation of a connection: sooner, a TCP connection would cost one needless event, a Unix one an event for each message its peer takes. Each such operation asks epoll anew, which looks at the socket: no edge can be missed. |
 //! | `Connect` | `connect`, then room or failure, then `SO_ERROR`. On a Unix socket whose listener's queue is full it fails at once with EAGAIN (unix(7)): try again after a pause. |
 //! | `Signal` | A handler notes the signal and wakes the driver. |
 //!

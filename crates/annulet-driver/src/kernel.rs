@@ -200,6 +200,12 @@ pub(crate) trait Polling {
     /// ENOSPC (`fs.epoll.max_user_watches`), ENOMEM, EPERM for a file that cannot be watched.
     fn watch(&self, descriptor: RawFd, interest: u32, data: u64) -> io::Result<()>;
 
+    /// The same for a descriptor that is watched already: what is true at present is reported once more.
+    ///
+    /// # Errors
+    /// As for [`watch`](Self::watch).
+    fn watch_again(&self, descriptor: RawFd, interest: u32, data: u64) -> io::Result<()>;
+
     /// Stops watching. Needed only for a file that stays open under another descriptor; closing the last one does it.
     fn forget(&self, descriptor: RawFd);
 

@@ -84,7 +84,9 @@ impl<K: Kernel> EpollDriver<K> {
         let watched = self.sockets.table.enter(socket);
         if watched.is(Flag::ROOM) || watched.is(Flag::DEAD) {
             self.end(key, Ending::Writable);
-        } else if !watched.is(Flag::WATCHED_FOR_ROOM) {
+        } else {
+            // Also when room is watched for already: should the edge be lost, or come before its time, the connection
+            // would wait for ever.
             self.watch(key, socket, READABLE | READ_CLOSED | WRITABLE);
         }
         key
@@ -125,15 +127,14 @@ impl<K: Kernel> EpollDriver<K> {
     }
 
     fn watch(&mut self, key: Key, socket: Socket, interest: u32) {
-        let place = self.sockets.table.place(socket);
-        match self.poller.watch(socket.as_raw(), interest, place.to_bits()) {
-            Ok(()) => {
-                let watched = self.sockets.table.enter(socket);
-                watched.set(Flag::WATCHED);
-                if interest & WRITABLE != 0 {
-                    watched.set(Flag::WATCHED_FOR_ROOM);
-                }
-            }
+        let (descriptor, data) = (socket.as_raw(), self.sockets.table.place(socket).to_bits());
+        let result = if self.sockets.table.enter(socket).is(Flag::WATCHED) {
+            self.poller.watch_again(descriptor, interest, data)
+        } else {
+            self.poller.watch(descriptor, interest, data)
+        };
+        match result {
+            Ok(()) => self.sockets.table.enter(socket).set(Flag::WATCHED),
             Err(error) => self.end(key, Ending::of(&error)),
         }
     }

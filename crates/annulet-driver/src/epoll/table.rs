@@ -37,21 +37,19 @@ impl Flag {
     pub(super) const DEAD: Self = Self((epoll::CLOSED | epoll::ERROR) as u16);
     /// The peer finished sending, or the connection is gone: a short read may have the end or an error behind it.
     pub(super) const READ_CLOSED: Self = Self(epoll::READ_CLOSED as u16 | Self::DEAD.0);
-    /// epoll reports edges of reading.
+    /// epoll reports edges.
     pub(super) const WATCHED: Self = Self(1 << 8);
-    /// epoll reports edges of writing as well.
-    pub(super) const WATCHED_FOR_ROOM: Self = Self(1 << 9);
     /// Stands on the ready list, or waits for a buffer: not to be put there twice.
-    pub(super) const LISTED: Self = Self(1 << 10);
+    pub(super) const LISTED: Self = Self(1 << 9);
     /// Other descriptors may keep the open file alive, so that close does not end the watch.
-    pub(super) const SHARED: Self = Self(1 << 11);
+    pub(super) const SHARED: Self = Self(1 << 10);
 
     /// What events set.
     const SIGHT: Self = Self(Self::READABLE.0 | Self::ROOM.0 | Self::READ_CLOSED.0);
 }
 
 const _: () = {
-    let ours = Flag::WATCHED.0 | Flag::WATCHED_FOR_ROOM.0 | Flag::LISTED.0 | Flag::SHARED.0;
+    let ours = Flag::WATCHED.0 | Flag::LISTED.0 | Flag::SHARED.0;
     assert!(ours & Flag::SIGHT.0 == 0);
     let epoll = epoll::READABLE | epoll::WRITABLE | epoll::CLOSED | epoll::ERROR | epoll::READ_CLOSED;
     assert!(Flag::SIGHT.0 as u32 == epoll);

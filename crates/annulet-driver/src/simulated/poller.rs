@@ -37,6 +37,10 @@ impl Polling for SimulatedPoller {
         Ok(())
     }
 
+    fn watch_again(&self, descriptor: RawFd, interest: u32, data: u64) -> io::Result<()> {
+        self.watch(descriptor, interest, data)
+    }
+
     fn forget(&self, descriptor: RawFd) {
         let SimulatedKernel { simulation, seat } = &self.kernel;
         let file = seat.polls.borrow().file(descriptor);

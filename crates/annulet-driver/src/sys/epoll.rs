@@ -98,6 +98,10 @@ impl Polling for Poller {
         }
     }
 
+    fn watch_again(&self, descriptor: i32, interest: u32, data: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, descriptor, interest, data)
+    }
+
     fn forget(&self, descriptor: i32) {
         let _ = self.control(libc::EPOLL_CTL_DEL, descriptor, 0, 0);
     }
