@@ -173,6 +173,11 @@ impl Round {
         let ClientReport { refused, unanswered, cut_short, broken, examples, .. } = &report;
         if tolerance == Tolerance::Nothing {
             let examples = examples.join("; ");
+            // Whoever has to find out why wants to know what the server knows.
+            let counters = match refused + broken + unanswered + cut_short {
+                0 => String::new(),
+                _ => format!("{:?}", served.server.counters()?),
+            };
             for (count, kind, what) in [
                 (refused, Kind::Broken, "connections could not be made"),
                 (broken, Kind::Broken, "connections broke or were refused"),
@@ -180,7 +185,10 @@ impl Round {
                 (cut_short, Kind::Lost, "answers were cut short"),
             ] {
                 if *count > 0 {
-                    self.violate(kind, format!("{count} {what}, though nothing explains it: {examples}"));
+                    self.violate(
+                        kind,
+                        format!("{count} {what}, though nothing explains it: {examples}; {counters}"),
+                    );
                 }
             }
         }
