@@ -4,12 +4,19 @@ use std::process::Command;
 
 use crate::crowd::Crowd;
 use crate::machine;
-use crate::report::Kind;
-use crate::round::{Round, Tolerance};
+use crate::report::{Kind, Violation};
+use crate::round::{Round, Served, Tolerance};
 use crate::server::{Launch, Server};
 
 /// Bytes of memory a process may lock; io_uring's rings count for who is not privileged.
 const LOCKED: [u64; 5] = [0, 16 << 10, 64 << 10, 256 << 10, 8 << 20];
+
+/// MiB of address space with which nothing may run out: the C library sets 64 MiB aside for each of the server's threads, and
+/// takes less where less is left. Below, an allocation may fail, which ends every Rust program with SIGABRT.
+const ENOUGH: u64 = 256;
+
+/// What Rust says then.
+const OUT_OF_MEMORY: &str = "memory allocation of";
 
 pub(super) fn play(round: &mut Round) -> anyhow::Result<()> {
     locked(round)?;
@@ -52,34 +59,34 @@ fn unprivileged(round: &Round) -> Result<Vec<String>, String> {
 
 fn address_space(round: &mut Round) -> anyhow::Result<()> {
     while round.goes_on() {
-        let mebibytes = round.random.within(48..=256);
+        let mebibytes = round.random.within(48..=320);
         let limits = machine::limited(&[format!("--as={}", mebibytes << 20)]).map_err(anyhow::Error::msg)?;
         let app = round.any_app();
         let launch = round.launch(app).prefix(limits);
         round.trying = launch.prefix.join(" ");
         round.fault(1);
-        match start(round, &launch)? {
-            Some(served) => exercise(round, served)?,
-            None => continue,
+        match serve(round, &launch) {
+            Err(error) if mebibytes < ENOUGH && error.to_string().contains(OUT_OF_MEMORY) => {}
+            result => result?,
         }
     }
     Ok(())
 }
 
-/// A server, unless it says in order that it cannot be had.
-fn start(round: &mut Round, launch: &Launch) -> anyhow::Result<Option<crate::round::Served>> {
+/// Exercises a server, unless it says in order that it cannot be had.
+fn serve(round: &mut Round, launch: &Launch) -> anyhow::Result<()> {
     match Server::try_start(&round.orders.annulet, launch)? {
-        Ok(server) => Ok(Some(round.warm(server)?)),
-        // The loader's 127 is not the server's to choose.
-        Err(not) if matches!(not.status.code(), Some(1 | 127)) => Ok(None),
-        Err(not) => {
-            round.violate(Kind::Broken, format!("{}; {}", not.status, not.stderr));
-            Ok(None)
+        Ok(server) => {
+            let served = round.warm(server)?;
+            exercise(round, served)
         }
+        // The loader's 127 is not the server's to choose.
+        Err(not) if matches!(not.status.code(), Some(1 | 127)) => Ok(()),
+        Err(not) => Err(Violation::new(Kind::Broken, format!("{}; {}", not.status, not.stderr)).into()),
     }
 }
 
-fn exercise(round: &mut Round, mut served: crate::round::Served) -> anyhow::Result<()> {
+fn exercise(round: &mut Round, mut served: Served) -> anyhow::Result<()> {
     let mut orders = round.client(&served);
     orders.bytes_max = 64 * 1024;
     let crowd = Crowd::start(&orders)?;
