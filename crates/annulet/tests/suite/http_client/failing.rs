@@ -350,7 +350,7 @@ fn a_head_that_does_not_come_in_time_is_given_up() {
 /// The server takes its time with the body, longer than it may with the head.
 #[test]
 fn the_time_for_a_head_begins_when_the_body_has_left() {
-    const TIME: Duration = Duration::from_millis(500);
+    const TIME: Duration = Duration::from_millis(1500);
     each_driver(|builder| {
         run(builder, async {
             let peer = peer(1, |_, mut stream| {
