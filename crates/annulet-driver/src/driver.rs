@@ -142,6 +142,12 @@ pub trait Driver {
         let _ = violations;
     }
 
+    /// The same of one that [is asleep](Self::is_asleep), allowed to be until `deadline`: nothing may be left that it could
+    /// do without news from the kernel.
+    fn audit_sleep(&self, deadline: Option<Instant>, violations: &mut Vec<String>) {
+        let _ = (deadline, violations);
+    }
+
     /// Cancels everything still in flight and reaps it, within `patience`; returns how many operations could not be
     /// reaped. Memory those may still touch is leaked rather than freed. Sockets in discarded completions are
     /// closed.

@@ -19,6 +19,7 @@
 //!
 //! Wake-ups are writes to an eventfd that is watched for edges and never read.
 
+mod audit;
 mod operation;
 mod serve;
 mod sockets;
@@ -249,6 +250,18 @@ impl<K: Kernel> Driver for EpollDriver<K> {
 
     fn in_flight(&self) -> usize {
         self.operations.len()
+    }
+
+    fn audit(&self, violations: &mut Vec<String>) {
+        self.look(violations);
+    }
+
+    fn audit_sleep(&self, deadline: Option<Instant>, violations: &mut Vec<String>) {
+        let is_fed = !self.starved.is_empty() && self.pool.has_free();
+        if !self.ready.is_empty() || !self.ended.is_empty() || is_fed {
+            violations.push("the driver sleeps, with something left to do".into());
+        }
+        violations.extend(self.kernel.oversleeps(deadline));
     }
 
     /// Needs no patience: the kernel holds nothing.

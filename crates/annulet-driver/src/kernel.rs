@@ -79,6 +79,22 @@ pub(crate) trait Kernel: Clone + 'static {
     /// Stops the calling thread for this long.
     fn pause(&self, time: Duration);
 
+    /// Until when the driver sleeps (`None`: for ever), on a kernel that does not keep its caller.
+    fn sleeps_until(&self) -> Option<Option<Instant>> {
+        None
+    }
+
+    /// What is wrong when the driver sleeps for longer than until `deadline`.
+    fn oversleeps(&self, deadline: Option<Instant>) -> Option<String> {
+        /// Time that passes between a look at the clock and the call that was computed from it.
+        const SLACK: Duration = Duration::from_millis(1);
+        let latest = deadline? + SLACK;
+        let until = self.sleeps_until()?;
+        until
+            .is_none_or(|until| until > latest)
+            .then(|| "the driver sleeps for longer than it may".to_owned())
+    }
+
     /// The generation of a slot's first tenant.
     fn first_generation(&self) -> u32 {
         0
@@ -223,6 +239,12 @@ pub(crate) trait Polling {
 
     /// Forgets the events of the latest wait.
     fn clear(&mut self);
+
+    /// True when a file is as any of `awaited` has it and no event is to come that says so, from a kernel that tells.
+    fn is_silent(&self, descriptor: RawFd, awaited: u32) -> bool {
+        let _ = (descriptor, awaited);
+        false
+    }
 
     /// True while the sleep lasts that the latest [`wait`](Self::wait) was allowed, on a kernel that does not keep its
     /// caller.

@@ -235,7 +235,7 @@ impl Simulation {
                 Happened::Nothing
             }
             Happened::Outside(Outside { kind: EDGE, a, b }) => {
-                self.0.seat(a as u32).polls.borrow_mut().queue(b as RawFd);
+                self.0.seat(a as u32).polls.borrow_mut().let_go(b as RawFd);
                 Happened::Nothing
             }
             Happened::Outside(Outside { kind: ROUSE, a, .. }) => {

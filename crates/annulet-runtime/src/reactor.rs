@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 
 pub use self::report::ExitReport;
 use annulet_driver::{
-    Completion, CounterSet, Driver, DriverCounters, Instant, Key, Op, Payload, SendQueue, Socket, Wait,
+    Completion, CounterSet, Driver, DriverCounters, Instant, Key, Op, Outcome, Payload, SendQueue, Socket,
+    Wait,
 };
 
 use crate::contain::contain;
@@ -380,10 +381,17 @@ impl Reactor {
         let mut completions = core.completions.borrow_mut();
         let mut driver = core.driver.borrow_mut();
         let result = driver.turn(wait, &mut completions);
-        // A turn that sent what was queued has that to tell, and goes on as if it had been woken.
-        if result.is_ok() && completions.is_empty() && driver.is_asleep() {
-            core.asleep.set(Some(wait));
-            return Ok(false);
+        if result.is_ok() && driver.is_asleep() {
+            if completions.is_empty() {
+                core.asleep.set(Some(wait));
+                return Ok(false);
+            }
+            // A turn that sent what was queued has that to tell, and goes on as if it had been woken.
+            let is_sent = |completion: &Completion| matches!(completion.outcome, Outcome::Sent);
+            assert!(
+                completions.iter().all(is_sent),
+                "the driver sleeps, and has something to tell: {completions:?}"
+            );
         }
         core.now.set(driver.now());
         if wait != Wait::Poll {

@@ -18,7 +18,7 @@ pub(super) struct Operation {
     pub(super) socket: Socket,
     pub(super) kind: Kind,
     /// Its end is known and waits to be told.
-    has_ended: bool,
+    pub(super) has_ended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) enum Ending {
 }
 
 impl Kind {
-    fn side(self) -> Side {
+    pub(super) fn side(self) -> Side {
         match self {
             Self::Accept | Self::Receive | Self::Signal => Side::Read,
             Self::Writable | Self::Connect => Side::Write,

@@ -171,6 +171,12 @@ impl Table {
         self.0.get_mut(usize::try_from(socket.as_raw()).ok()?)
     }
 
+    /// The state of a socket and its place, for whoever checks.
+    pub(super) fn look(&self, socket: Socket) -> Option<(Place, &Watched)> {
+        let watched = self.0.get(usize::try_from(socket.as_raw()).ok()?)?;
+        Some((Place { descriptor: socket.as_raw() as u32, generation: watched.generation }, watched))
+    }
+
     /// The state at a place; `None` when the descriptor was closed since, and for [`WAKE`].
     #[inline]
     pub(super) fn at(&mut self, place: Place) -> Option<&mut Watched> {

@@ -470,6 +470,11 @@ impl World {
         self.state().take_changes(files);
     }
 
+    /// Whether the next [`take_changes`](Self::take_changes) names this file.
+    pub fn has_changed(&self, file: FileId) -> bool {
+        self.view().changes.contains(&file)
+    }
+
     /// The inode at a path, and whether it is a socket.
     pub fn inode(&self, host: HostId, path: &Path) -> Option<(u64, bool)> {
         self.view().hosts[host.index()].inode(path)

@@ -110,6 +110,10 @@ impl Kernel for SimulatedKernel {
         self.simulation.world().advance(time);
     }
 
+    fn sleeps_until(&self) -> Option<Option<Instant>> {
+        self.seat.asleep.get()
+    }
+
     fn first_generation(&self) -> u32 {
         let world = self.simulation.world();
         if !world.hit(Fault::GenerationWrap, Operation::Enter) {

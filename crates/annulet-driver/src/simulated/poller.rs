@@ -73,6 +73,11 @@ impl Polling for SimulatedPoller {
         self.events.clear();
     }
 
+    fn is_silent(&self, descriptor: RawFd, awaited: u32) -> bool {
+        let SimulatedKernel { simulation, seat } = &self.kernel;
+        seat.polls.borrow().is_silent(simulation.world(), descriptor, awaited)
+    }
+
     fn is_asleep(&self) -> bool {
         let SimulatedKernel { simulation, seat } = &self.kernel;
         seat.is_asleep(simulation.world().now())

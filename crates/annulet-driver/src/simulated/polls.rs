@@ -17,6 +17,8 @@ pub(crate) struct Polls {
     watched: BTreeMap<RawFd, Watched>,
     /// Those with something to tell, each once.
     ready: VecDeque<RawFd>,
+    /// Those with edges that are held back, and how many.
+    late: BTreeMap<RawFd, u32>,
     /// Data of descriptors that were closed.
     former: VecDeque<u64>,
 }
@@ -79,6 +81,32 @@ impl Polls {
         if self.watched.contains_key(&descriptor) && !self.ready.contains(&descriptor) {
             self.ready.push_back(descriptor);
         }
+    }
+
+    /// An edge of the file behind a number is held back.
+    pub(super) fn hold_back(&mut self, descriptor: RawFd) {
+        *self.late.entry(descriptor).or_default() += 1;
+    }
+
+    /// And no longer.
+    pub(super) fn let_go(&mut self, descriptor: RawFd) {
+        if let Some(late) = self.late.get_mut(&descriptor) {
+            *late -= 1;
+            if *late == 0 {
+                self.late.remove(&descriptor);
+            }
+        }
+        self.queue(descriptor);
+    }
+
+    /// True when the file behind a number is as any of `awaited` has it, and nothing will be told of it.
+    pub(super) fn is_silent(&self, world: &World, descriptor: RawFd, awaited: u32) -> bool {
+        let Some(watched) = self.watched.get(&descriptor) else { return true };
+        let is_so = mask(world.readiness(watched.file)) & awaited;
+        let is_to_be_told = self.ready.contains(&descriptor)
+            || self.late.contains_key(&descriptor)
+            || world.has_changed(watched.file);
+        is_so != 0 && !(is_to_be_told && is_so & told(watched.interest) != 0)
     }
 
     /// True when there is something to tell, or may be.

@@ -27,7 +27,7 @@ pub(crate) struct Seat {
     /// The scheduler takes over where the reactor would sleep.
     pub(super) parks: Cell<bool>,
     /// Asleep, until then at the latest.
-    pub(super) asleep: Cell<Option<Option<Instant>>>,
+    pub(crate) asleep: Cell<Option<Option<Instant>>>,
 }
 
 impl Seat {

@@ -108,6 +108,7 @@ impl Shared {
         if self.world.hit(Fault::LateCompletion, crate::sim::Operation::Receive) {
             let nanos = self.world.severity(Fault::LateCompletion, 1, LATE_MAX_NANOS);
             let event = Outside { kind: EDGE, a: u64::from(seat), b: descriptor as u64 };
+            self.seat(seat).polls.borrow_mut().hold_back(descriptor);
             self.world.schedule(self.world.now() + Duration::from_nanos(nanos), event);
         } else {
             self.seat(seat).polls.borrow_mut().queue(descriptor);

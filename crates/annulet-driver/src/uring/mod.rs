@@ -397,6 +397,13 @@ impl<K: Kernel> Driver for UringDriver<K> {
         }
     }
 
+    fn audit_sleep(&self, deadline: Option<Instant>, violations: &mut Vec<String>) {
+        if self.operations.has_work() {
+            violations.push("the driver sleeps, with something left to do".into());
+        }
+        violations.extend(self.kernel.oversleeps(deadline));
+    }
+
     fn quiesce(&mut self, patience: Duration) -> usize {
         /// A cancellation that found its operation just between two states is asked for again after this long.
         const AGAIN: Duration = Duration::from_millis(20);

@@ -10,12 +10,13 @@ impl Reactor {
     pub fn audit(&self, audit: &mut Audit) {
         let core = &*self.0;
         audit.enter(core.id);
+        let mut violations = Vec::new();
         if let Some(Wait::Until(deadline)) = core.asleep.get()
             && core.driver.borrow().is_asleep()
         {
             self.audit_sleep(deadline, audit);
+            core.driver.borrow().audit_sleep(deadline, &mut violations);
         }
-        let mut violations = Vec::new();
         core.driver.borrow().audit(&mut violations);
         for violation in violations {
             audit.violation(violation);
