@@ -118,6 +118,7 @@ impl Simulation {
         setup: Setup,
     ) -> io::Result<(UringDriver<SimulatedKernel>, SeatId)> {
         let (kernel, seat) = self.kernel(host, options);
+        kernel.seat.ring.borrow_mut().set_unix_end(setup.traits.unix_end);
         Ok((UringDriver::on(kernel, setup, options)?, seat))
     }
 

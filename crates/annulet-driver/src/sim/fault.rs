@@ -108,6 +108,8 @@ named! {
         SlowJob = "slow job",
         /// A name is not resolved.
         ResolveFailed = "resolver fails",
+        /// The kernel ends an operation that could go on (ECANCELED, EINTR, EAGAIN).
+        EndedUnasked = "ended unasked",
     }
 }
 
@@ -160,6 +162,8 @@ named! {
         Resolve = "resolve",
         /// Polling a handler.
         Handler = "handler",
+        /// Adding a socket to what an epoll instance watches.
+        Watch = "watch",
     }
 }
 
@@ -179,7 +183,8 @@ impl Fault {
         match self {
             Self::ShortRead => &[TryReceive, Receive, ReceiveOnce],
             Self::PartialSend => &[TrySend, TrySendVectored, QueuedSend],
-            Self::NoDescriptors | Self::NoMemory => &[Open, Listen, TryAccept, Accept, Duplicate],
+            Self::NoDescriptors => &[Open, Listen, TryAccept, Accept, Duplicate],
+            Self::NoMemory => &[Open, Listen, TryAccept, Accept, Duplicate, Watch],
             Self::NoFiles | Self::NoBuffers => &[Open, Listen, TryAccept, Accept],
             Self::Aborted | Self::ProtocolError => &[TryAccept, Accept],
             Self::TimedOut | Self::Unreachable => CONNECTION,
@@ -194,6 +199,7 @@ impl Fault {
             Self::CompletionOverflow => COMPLETING,
             Self::SubmissionFull | Self::Interrupted | Self::Busy | Self::SpuriousWakeUp => &[Enter],
             Self::MultishotEnded => &[Accept, Receive, Wake, Writable],
+            Self::EndedUnasked => &[Accept, Receive, ReceiveOnce],
             // The ring's own polls keep their slots.
             Self::StaleCompletion => &[Accept, Connect, Receive, ReceiveOnce],
             Self::BuffersExhausted => &[Receive, ReceiveOnce],

@@ -229,6 +229,9 @@ impl RoomWatch for SimulatedWatch {
     fn add(&self, socket: RawFd, key: Key) -> io::Result<()> {
         let SimulatedKernel { simulation, seat } = &self.kernel;
         let file = simulation.world().file(seat.host, socket)?;
+        if simulation.world().hit(Fault::NoMemory, Operation::Watch) {
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        }
         let interest = Interest::Room { seat: seat.id, descriptor: socket };
         let mut room = seat.room.borrow_mut();
         if !room.watches(socket, file) {

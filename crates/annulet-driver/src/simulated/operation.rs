@@ -18,6 +18,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Its end in the kernel says nothing of the socket unless it says so. A connect that ends has failed.
+    pub(super) fn may_be_asked_again(self) -> bool {
+        matches!(self, Self::Accept | Self::Receive { .. } | Self::ReceiveOnce)
+    }
+
     /// What faults call it.
     pub(super) fn operation(self) -> Operation {
         match self {
@@ -41,6 +46,8 @@ pub(super) struct Armed {
     pub(super) is_queued: bool,
     /// Its work is held back for a while.
     pub(super) is_late: bool,
+    /// It hears of nothing any more.
+    pub(super) is_deaf: bool,
     /// For a poll: what was reported of its file.
     pub(super) reported: u64,
 }

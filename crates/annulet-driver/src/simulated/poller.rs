@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::Interest;
 use super::kernel::SimulatedKernel;
 use crate::kernel::Polling;
+use crate::sim::{Fault, Operation};
+use crate::sys::epoll::WRITABLE;
 
 pub(crate) struct SimulatedPoller {
     kernel: SimulatedKernel,
@@ -26,6 +28,11 @@ impl Polling for SimulatedPoller {
         let SimulatedKernel { simulation, seat } = &self.kernel;
         let world = simulation.world();
         let file = world.file(seat.host, descriptor)?;
+        // Who connects or waits for room can do something about it. Whom nothing is received from any more is left to an
+        // orderly end that means nothing.
+        if interest & WRITABLE != 0 && world.hit(Fault::NoMemory, Operation::Watch) {
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        }
         let edge = Interest::Edge { seat: seat.id, descriptor };
         let mut polls = seat.polls.borrow_mut();
         if !polls.watches(descriptor, file) {

@@ -23,7 +23,8 @@ use super::story::with_seat;
 use super::{Interest, RUN, STALE, Shared};
 use crate::kernel::Holdings;
 use crate::op::Key;
-use crate::sim::{Chance, Fault, LogKind, Operation, Outside};
+use crate::sim::{Chance, Fault, FileId, LogKind, Operation, Outside};
+use crate::socket::Domain;
 use crate::sys;
 
 /// How much one operation does before others have their turn.
@@ -50,6 +51,8 @@ pub(crate) struct Ring {
     /// Operations that may get on: work left for the ring's thread.
     work: VecDeque<u64>,
     buffers: Option<Buffers>,
+    /// A multishot receive on a Unix socket sees the end of the stream, whenever it comes.
+    has_unix_end: bool,
 }
 
 impl Ring {
@@ -57,6 +60,7 @@ impl Ring {
         Self {
             seat,
             chance,
+            has_unix_end: true,
             submissions: VecDeque::new(),
             submissions_max,
             completions: VecDeque::new(),
@@ -68,6 +72,10 @@ impl Ring {
             work: VecDeque::new(),
             buffers: None,
         }
+    }
+
+    pub(super) fn set_unix_end(&mut self, has_unix_end: bool) {
+        self.has_unix_end = has_unix_end;
     }
 
     pub(super) fn register(&mut self, buffers: Buffers) {
@@ -156,7 +164,7 @@ impl Ring {
     /// An operation may get on.
     pub(super) fn poke(&mut self, world: &Shared, number: u64) {
         let Some(armed) = self.armed.get_mut(&number) else { return };
-        if armed.is_queued || armed.is_late {
+        if armed.is_queued || armed.is_late || armed.is_deaf {
             return;
         }
         if !self.is_late(world, number) {
@@ -251,8 +259,15 @@ impl Ring {
         let sent = world
             .file(self.seat, entry.descriptor)
             .and_then(|file| world.world.send(file, Operation::QueuedSend, bytes));
+        let flags = entry.operation_flags as i32;
+        // Linux would wait for room, and read the bytes when it comes: K1 would not hold.
+        let waits = flags & libc::MSG_DONTWAIT == 0
+            && matches!(&sent, Err(error) if number_of(error) == libc::EAGAIN);
+        assert!(!waits, "a send that may wait finds no room");
+        // Less than all is a success unless all is asked for.
+        let is_enough = |count| count == bytes.len() || flags & libc::MSG_WAITALL == 0;
         match sent {
-            Ok(count) if count == bytes.len() && entry.skips_success() => {}
+            Ok(count) if is_enough(count) && entry.skips_success() => {}
             Ok(count) => self.complete(world, Operation::QueuedSend, entry.user_data, count as i32, 0),
             Err(error) => self.complete(world, Operation::QueuedSend, entry.user_data, -number_of(&error), 0),
         }
@@ -284,7 +299,8 @@ impl Ring {
         let number = self.armed_so_far;
         self.armed_so_far += 1;
         let user_data = entry.user_data;
-        let armed = Armed { user_data, kind, file, is_queued: false, is_late: false, reported: 0 };
+        let armed =
+            Armed { user_data, kind, file, is_queued: false, is_late: false, is_deaf: false, reported: 0 };
         self.armed.insert(number, armed);
         self.by_user_data.insert(user_data, number);
         world.world.hold(file);
@@ -366,6 +382,11 @@ impl Ring {
     /// Lets an operation get on as far as it can.
     fn get_on(&mut self, world: &Shared, number: u64) {
         let Some(&armed) = self.armed.get(&number) else { return };
+        if armed.kind.may_be_asked_again() && world.world.hit(Fault::EndedUnasked, armed.kind.operation()) {
+            let errors = [libc::ECANCELED, libc::EINTR, libc::EAGAIN];
+            let error = errors[self.chance.below(errors.len() as u64) as usize];
+            return self.end(world, number, -error, 0);
+        }
         match armed.kind {
             Kind::Accept => self.accept(world, number, armed),
             Kind::Receive { .. } | Kind::ReceiveOnce => self.receive(world, number, armed),
@@ -421,10 +442,25 @@ impl Ring {
                     if !self.say(world, number, result, flags) {
                         return;
                     }
+                    if self.loses_the_end(world, armed.file) {
+                        if let Some(armed) = self.armed.get_mut(&number) {
+                            armed.is_deaf = true;
+                        }
+                        return;
+                    }
                 }
             }
         }
         self.queue(number);
+    }
+
+    /// True when the end of a Unix stream has come together with its last bytes, on a kernel whose multishot receives do
+    /// not see it then.
+    fn loses_the_end(&self, world: &Shared, file: FileId) -> bool {
+        !self.has_unix_end
+            && world.world.domain(file) == Some(Domain::Unix)
+            && world.world.unread(file) == 0
+            && world.world.readiness(file).read_closed
     }
 
     /// False when the operation was armed for so many bytes and has them now.

@@ -154,7 +154,9 @@ const HARMLESS: [Fault; 16] = [
 
 #[test]
 fn no_fault_that_leaves_connections_alone_loses_a_byte() {
-    for fault in HARMLESS.into_iter().chain([Fault::SpuriousWakeUp, Fault::GenerationWrap]) {
+    for fault in
+        HARMLESS.into_iter().chain([Fault::SpuriousWakeUp, Fault::GenerationWrap, Fault::EndedUnasked])
+    {
         for seed in 0..5 {
             exchange(seed, &Plan::none().with(fault, 200_000));
         }
