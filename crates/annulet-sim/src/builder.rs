@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use annulet_driver::sim::{Chance, HostId, Plan, Purpose, RingTraits, SeededThread, World};
 use annulet_driver::{DriverChoice, DriverOptions};
+use annulet_runtime::Park;
 
 use crate::failure::{Failure, History, Report};
 use crate::panics;
@@ -210,6 +211,17 @@ pub(crate) fn is_epoll(driver: DriverChoice, world: &World, host: HostId) -> boo
         DriverChoice::Auto => world.chance(Purpose::Sizes, host.index() as u64 | 1 << 32).hits(300_000),
         DriverChoice::Uring => false,
         DriverChoice::Epoll => true,
+    }
+}
+
+/// What a host's reactors do before they sleep.
+pub(crate) fn park(world: &World, host: HostId) -> Park {
+    let mut chance = world.chance(Purpose::Sizes, host.index() as u64 | 2 << 32);
+    match chance.below(10) {
+        // No longer: while one watches nothing else happens here, and nothing comes that it could wait for.
+        0..2 => Park::Spin(Duration::from_nanos(chance.spread(30, 1000))),
+        2 => Park::Adaptive,
+        _ => Park::Block,
     }
 }
 

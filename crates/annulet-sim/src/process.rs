@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use annulet_driver::Instant;
 use annulet_driver::sim::{HostId, Purpose, SeatId, Simulation};
-use annulet_runtime::{Audit, ExitReport, JoinHandle, Park, ReactorId, Step, Stepped};
+use annulet_runtime::{Audit, ExitReport, JoinHandle, ReactorId, Step, Stepped};
 
 use crate::builder::{self, Builder};
 use crate::host::{Host, Program};
@@ -76,7 +76,7 @@ impl Process {
             seats.push(seat);
         }
         self.jobs = Arc::new(Jobs::new(Arc::clone(&self.names)));
-        let runtime = Stepped::new(drivers, Park::Block, self.jobs.clone());
+        let runtime = Stepped::new(drivers, builder::park(simulation.world(), self.id), self.jobs.clone());
         self.main = Some(runtime.spawn((self.program)()));
         self.is_asleep = vec![false; seats.len()];
         self.seats = seats;
