@@ -76,7 +76,13 @@ impl Manners {
 /// Connects to `target` and goes through the script in a way that is drawn. Returns whether all of it was answered.
 pub(crate) async fn converse(sim: &Sim, target: &str, script: Script, trust: &Trust) -> bool {
     let connector = Connector::new().limits(limits(sim)).timeout(micros(sim, 1000, 20_000_000));
-    let Ok(connection) = connector.connect(target).await else { return false };
+    let connection = match connector.connect(target).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            check(error.raw_os_error());
+            return false;
+        }
+    };
     let manners = Manners::draw(sim, &script);
     talk(sim, connection, script, trust, manners).await
 }
@@ -138,6 +144,25 @@ async fn talk(sim: &Sim, connection: Connection, script: Script, trust: &Trust, 
         script.output.len()
     );
     is_whole
+}
+
+/// An error that no network makes is this side's own: the runtime used a descriptor wrongly, or made an end of its own
+/// operations somebody else's.
+fn check(number: Option<i32>) {
+    const OURS: [i32; 9] = [
+        libc::EBADF,
+        libc::ENOTSOCK,
+        libc::EFAULT,
+        libc::EINVAL,
+        libc::EINTR,
+        libc::EINPROGRESS,
+        libc::EALREADY,
+        libc::EISCONN,
+        libc::ECANCELED,
+    ];
+    if let Some(number) = number.filter(|number| OURS.contains(number)) {
+        panic!("an error of this side's own: {}", std::io::Error::from_raw_os_error(number));
+    }
 }
 
 /// Says everything, and ends this side if that is the manner.
@@ -209,7 +234,10 @@ async fn read(sim: &Sim, receive: &mut ReadHalf, output: &[u8], manners: Manners
         };
         let (count, chunk) = match timeout(PATIENCE, next).await {
             Ok(Ok(next)) => next,
-            Ok(Err(error)) => return Heard::Failed(Some(error)),
+            Ok(Err(error)) => {
+                check(std::io::Error::from(error).raw_os_error());
+                return Heard::Failed(Some(error));
+            }
             Err(_) => return Heard::Failed(None),
         };
         if count == 0 {

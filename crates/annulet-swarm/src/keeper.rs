@@ -1,12 +1,17 @@
 //! Who looks after a server: starts it again when it has ended, and makes trouble now and then.
 
+use std::time::Duration;
+
 use annulet::signal::Signal;
-use annulet::time::sleep;
+use annulet::time::{sleep, timeout};
 use annulet::{JoinHandle, spawn_local};
 use annulet_sim::{Death, Host, LinkSettings, Sim};
 
 use crate::draw::{micros, millis, one_of, percent};
 use crate::shape::Shape;
+
+/// A server that is asked to end has ended after this long: longer than it drains, and than a host stands still.
+const OBEDIENCE: Duration = Duration::from_secs(600);
 
 /// Looks after a host until it is dropped.
 pub(crate) struct Keeper([JoinHandle<()>; 2]);
@@ -62,7 +67,11 @@ async fn make_trouble(sim: Sim, host: Host, shape: Shape) {
     for _ in 0..sim.below(4) {
         sleep(micros(&sim, 100, 5_000_000)).await;
         match sim.below(4) {
-            0 if shape.may_be_signalled => host.signal(Signal::TERMINATE),
+            0 if shape.may_be_signalled => {
+                host.signal(Signal::TERMINATE);
+                let ended = timeout(OBEDIENCE, host.ended()).await;
+                assert!(ended.is_ok(), "{} was asked to end and has not", host.name());
+            }
             1 if shape.may_be_killed => {
                 host.kill(one_of(&sim, &[Death::Killed, Death::Reset, Death::Silent]));
             }

@@ -1,6 +1,7 @@
 //! The runtime itself: tasks, timers, messages and connections between reactors, blocking jobs, signals, and its end in the middle of all.
 
 mod blocking;
+mod fanout;
 mod loopback;
 mod mailbox;
 mod messages;
@@ -8,34 +9,42 @@ mod signals;
 mod tasks;
 mod timers;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use annulet::time::timeout;
 use annulet::{Handle, JoinHandle, spawn_local};
-use annulet_sim::Sim;
+use annulet_sim::{Host, Sim};
 
 use crate::draw::{micros, percent};
 use crate::join;
 use crate::shape::Shape;
+use signals::Heard;
 
 /// Everything that was started comes to its end once, whichever way the runtime ends.
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let live = Live::default();
-    let (inner, counter) = (sim.clone(), live.clone());
+    let (inner, counter, ears) = (sim.clone(), live.clone(), Heard::default());
+    let this: Rc<RefCell<Option<Host>>> = Rc::default();
+    let machine = Rc::clone(&this);
     let is_cut_short = percent(&sim, 30);
     let host = shape.host(&sim, "machine").start(async move || {
-        let signals = signals::listen();
+        let signals = signals::listen(ears.clone());
         let all = run(&inner, &counter);
         if is_cut_short {
             // What is still at work is dropped with the runtime.
             let _ = timeout(micros(&inner, 100, 2_000_000), all).await;
         } else {
             all.await;
+            let this = machine.borrow().clone().expect("it was started");
+            signals::hear_one(&inner, &this, &ears).await;
         }
         drop(signals);
     });
+    this.replace(Some(host.clone()));
     let sender = spawn_local(signals::send(sim.clone(), host.clone()));
     host.ended().await;
     sender.abort();
@@ -50,6 +59,7 @@ async fn run(sim: &Sim, live: &Live) {
         spawn_local(blocking::run(sim.clone(), live.clone())),
         spawn_local(tasks::run(sim.clone(), live.clone())),
         spawn_local(loopback::run(sim.clone(), live.clone(), reactors)),
+        spawn_local(fanout::run(sim.clone(), live.clone())),
     ];
     join::all(parts).await;
 }

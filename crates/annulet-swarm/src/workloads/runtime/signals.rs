@@ -11,8 +11,14 @@ use annulet_sim::{Host, Sim};
 
 use crate::draw::micros;
 
+/// How often each signal was heard.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard(Rc<[Cell<u64>; 2]>);
+
+const SIGNALS: [Signal; 2] = [Signal::TERMINATE, Signal::USER_1];
+
 /// Listens until it is dropped.
-pub(super) struct Listening(JoinHandle<()>, #[expect(dead_code, reason = "for who debugs")] Rc<Cell<u64>>);
+pub(super) struct Listening(JoinHandle<()>);
 
 impl Drop for Listening {
     fn drop(&mut self) {
@@ -20,24 +26,32 @@ impl Drop for Listening {
     }
 }
 
-pub(super) fn listen() -> Listening {
-    let mut signals = Signals::new(&[Signal::TERMINATE, Signal::USER_1]);
-    let heard = Rc::new(Cell::new(0));
-    let counter = Rc::clone(&heard);
-    let listening = spawn_local(async move {
+pub(super) fn listen(heard: Heard) -> Listening {
+    let mut signals = Signals::new(&SIGNALS);
+    Listening(spawn_local(async move {
         loop {
-            signals.recv().await;
-            counter.set(counter.get() + 1);
+            let signal = signals.recv().await;
+            let at = SIGNALS.iter().position(|each| *each == signal).expect("one of those listened for");
+            heard.0[at].set(heard.0[at].get() + 1);
         }
-    });
-    Listening(listening, heard)
+    }))
 }
 
 /// Sends some, once the machine listens.
 pub(super) async fn send(sim: Sim, host: Host) {
     sleep(Duration::from_millis(5)).await;
     for _ in 0..sim.below(20) {
-        host.signal(if sim.below(2) == 0 { Signal::USER_1 } else { Signal::TERMINATE });
+        host.signal(SIGNALS[sim.below(2) as usize]);
         sleep(micros(&sim, 1, 200_000)).await;
+    }
+}
+
+/// Has one sent to the machine that listens, and waits until it is heard.
+pub(super) async fn hear_one(sim: &Sim, host: &Host, heard: &Heard) {
+    let at = sim.below(2) as usize;
+    let before = heard.0[at].get();
+    host.signal(SIGNALS[at]);
+    while heard.0[at].get() == before {
+        sleep(Duration::from_secs(1)).await;
     }
 }
