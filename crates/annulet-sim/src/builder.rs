@@ -10,7 +10,7 @@ use annulet_runtime::Park;
 use crate::failure::{Failure, History, Report};
 use crate::panics;
 use crate::replay::command;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Scheduler, message_of};
 use crate::shrink::shrink;
 use crate::sim::Sim;
 
@@ -181,7 +181,11 @@ impl Builder {
             .join();
         match result {
             Ok(Ok(result)) => result,
-            Ok(Err(panic)) | Err(panic) => resume_unwind(panic),
+            Ok(Err(panic)) | Err(panic) => {
+                // Nothing above knows the seed, and what keeps panics has not let this one say anything.
+                eprintln!("seed {}: the simulation panicked: {}", self.seed, message_of(&*panic));
+                resume_unwind(panic)
+            }
         }
     }
 }
