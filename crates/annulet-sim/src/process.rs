@@ -15,6 +15,18 @@ use crate::jobs::{Job, Jobs, Names};
 /// How long a process that ends waits for its operations, in simulated time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Counters of what is there now: of nothing, at the end.
+const GAUGES: [&str; 2] = ["tasks_live", "connections_open"];
+
+/// What is left of a runtime that has ended.
+#[derive(Default)]
+pub(crate) struct LeftOver {
+    /// What each reactor still held.
+    pub(crate) reports: Vec<ExitReport>,
+    /// Counters of what is there that are not zero.
+    pub(crate) gauges: Vec<(ReactorId, &'static str, i64)>,
+}
+
 /// A runtime, its seats in the simulation, and its program.
 pub(crate) struct Process {
     pub(crate) host: Host,
@@ -116,9 +128,10 @@ impl Process {
         }
     }
 
-    /// Ends the runtime; what each reactor still held.
-    pub(crate) fn end(&mut self, simulation: &Simulation) -> Vec<ExitReport> {
-        let Some(runtime) = self.runtime.take() else { return Vec::new() };
+    /// Ends the runtime; what is left of it.
+    pub(crate) fn end(&mut self, simulation: &Simulation) -> LeftOver {
+        let Some(runtime) = self.runtime.take() else { return LeftOver::default() };
+        let handle = runtime.handle().clone();
         for seat in self.seats.drain(..) {
             simulation.set_parks(seat, false);
         }
@@ -127,6 +140,12 @@ impl Process {
         let order: Vec<_> = (0..self.reactors).map(ReactorId).collect();
         let reports = runtime.end(&order, PATIENCE);
         simulation.collect();
-        reports
+        let mut gauges = Vec::new();
+        handle.visit_counters(|reactor, name, value| {
+            if value != 0 && GAUGES.contains(&name) {
+                gauges.push((reactor, name, value as i64));
+            }
+        });
+        LeftOver { reports, gauges }
     }
 }

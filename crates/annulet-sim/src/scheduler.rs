@@ -362,10 +362,16 @@ impl Scheduler {
     fn end(&mut self, id: HostId) -> Result<(), Broken> {
         let process = self.processes.get_mut(&id).expect("it was added");
         let simulation = &self.simulation;
-        let reports = contained(|| process.end(simulation))?;
+        let left = contained(|| process.end(simulation))?;
         process.host.has_ended();
-        match reports.iter().find(|report| !report.is_clean()) {
-            Some(report) => Err(format!("{} leaks: {report}", process.host.name())),
+        let name = process.host.name();
+        if let Some(report) = left.reports.iter().find(|report| !report.is_clean()) {
+            return Err(format!("{name} leaks: {report}"));
+        }
+        match left.gauges.first() {
+            Some((reactor, gauge, value)) => {
+                Err(format!("{name} has ended, and reactor {reactor} counts {value} {gauge}"))
+            }
             None => Ok(()),
         }
     }
