@@ -9,6 +9,9 @@ use annulet_sim::{HostBuilder, Sim};
 
 use crate::draw::{millis, one_of, percent};
 
+/// A host that stands still when faults end goes on by then.
+pub(crate) const STANDSTILL_MAX: Duration = Duration::from_secs(21);
+
 /// Serves until SIGTERM, if it can: who is sent away by a start that fails is reset.
 pub(crate) async fn serve(server: ServerBuilder) {
     let _ = serving(server).await;

@@ -9,45 +9,43 @@ mod signals;
 mod tasks;
 mod timers;
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use annulet::time::timeout;
+use annulet::time::{sleep, timeout};
 use annulet::{Handle, JoinHandle, spawn_local};
-use annulet_sim::{Host, Sim};
+use annulet_sim::Sim;
 
 use crate::draw::{micros, percent};
 use crate::join;
-use crate::shape::Shape;
-use signals::Heard;
+use crate::shape::{STANDSTILL_MAX, Shape};
 
 /// Everything that was started comes to its end once, whichever way the runtime ends.
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let live = Live::default();
-    let (inner, counter, ears) = (sim.clone(), live.clone(), Heard::default());
-    let this: Rc<RefCell<Option<Host>>> = Rc::default();
-    let machine = Rc::clone(&this);
+    let heard = signals::Heard::default();
+    let (inner, counter, ears) = (sim.clone(), live.clone(), heard.clone());
     let is_cut_short = percent(&sim, 30);
     let host = shape.host(&sim, "machine").start(async move || {
-        let signals = signals::listen(ears.clone());
+        let signals = signals::listen(&inner, &ears);
         let all = run(&inner, &counter);
         if is_cut_short {
             // What is still at work is dropped with the runtime.
             let _ = timeout(micros(&inner, 100, 2_000_000), all).await;
         } else {
             all.await;
-            let this = machine.borrow().clone().expect("it was started");
-            signals::hear_one(&inner, &this, &ears).await;
         }
         drop(signals);
     });
-    this.replace(Some(host.clone()));
-    let sender = spawn_local(signals::send(sim.clone(), host.clone()));
+    let sender = spawn_local(signals::send(sim.clone(), host.clone(), heard));
     host.ended().await;
     sender.abort();
+    if let Err(error) = sender.await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
     assert_eq!(live.count(), 0, "what runs on a machine ends with it");
 }
 
@@ -62,6 +60,11 @@ async fn run(sim: &Sim, live: &Live) {
         spawn_local(fanout::run(sim.clone(), live.clone())),
     ];
     join::all(parts).await;
+    if percent(sim, 50) {
+        sim.end_faults();
+        sleep(STANDSTILL_MAX).await;
+        timers::be_punctual(sim).await;
+    }
 }
 
 /// Counts what lives.

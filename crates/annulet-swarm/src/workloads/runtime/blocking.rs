@@ -36,12 +36,27 @@ async fn ask(sim: &Sim, live: &Live, done: &Ledger, number: u64) {
         number * 3
     });
     match sim.below(6) {
-        0 => job.abort(),
+        0 => {
+            job.abort();
+            match job.await {
+                Ok(result) => assert!(result == number * 3 && done.count(number) == 1),
+                Err(error) => assert!(error.is_cancelled() || panics, "{error}"),
+            }
+        }
         1 => {
             let _ = timeout(micros(sim, 1, 2000), job).await;
             return;
         }
         2 => drop(job),
+        3 => {
+            // One waits for it and is told so, and then another does.
+            let mut job = job;
+            let result = match timeout(micros(sim, 1, 500), &mut job).await {
+                Ok(result) => result,
+                Err(_) => spawn_local(job).await.expect("the heir lives"),
+            };
+            assert!(result.is_ok_and(|result| result == number * 3) || panics, "job {number}");
+        }
         _ => match job.await {
             Ok(result) => assert!(result == number * 3 && !panics && done.count(number) == 1),
             Err(error) => assert!(error.is_panic() && panics, "{error}"),

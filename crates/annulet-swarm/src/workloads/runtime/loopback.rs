@@ -1,31 +1,45 @@
 //! Reactors of one runtime that talk to each other over sockets, accepted and made by hand.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use annulet::net::TcpListener;
 use annulet::time::{sleep, timeout};
-use annulet::{Connection, Error, Handle, Reactor, ReactorId, connect, spawn_local};
+use annulet::{Connection, Error, Handle, JoinHandle, Reactor, ReactorId, connect, spawn_local};
 use annulet_sim::Sim;
 
 use super::mailbox::Mailbox;
 use super::{Life, Live};
-use crate::draw::{micros, pattern};
+use crate::draw::{micros, pattern, percent};
 
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(sim: Sim, live: Live, reactors: u32) {
     let Ok(listener) = TcpListener::bind("127.0.0.1:7000").await else { return };
-    let life = live.begin();
-    let accepting = spawn_local(async move {
-        let _life = life;
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => drop(spawn_local(echo(stream.into_connection()))),
-                Err(_) => sleep(Duration::from_millis(10)).await,
-            }
-        }
-    });
+    let listener = Rc::new(listener);
+    let accepting: Vec<_> = (0..sim.spread(1, 4))
+        .map(|_| {
+            let (listener, life, pause) = (Rc::clone(&listener), live.begin(), micros(&sim, 1, 100_000));
+            let mut impatience = if percent(&sim, 30) { sim.below(50) } else { 0 };
+            spawn_local(async move {
+                let _life = life;
+                loop {
+                    let accepted = if impatience > 0 {
+                        impatience -= 1;
+                        timeout(pause, listener.accept()).await
+                    } else {
+                        Ok(listener.accept().await)
+                    };
+                    match accepted {
+                        Ok(Ok((stream, _))) => drop(spawn_local(echo(stream.into_connection()))),
+                        Ok(Err(_)) => sleep(Duration::from_millis(10)).await,
+                        Err(_) => sleep(pause).await,
+                    }
+                }
+            })
+        })
+        .collect();
     let done = Mailbox::new();
     let mut expected = 0;
     for number in 0..sim.spread(4, 60) {
@@ -45,7 +59,7 @@ pub(super) async fn run(sim: Sim, live: Live, reactors: u32) {
     for _ in 0..expected {
         done.recv().await;
     }
-    accepting.abort();
+    accepting.iter().for_each(JoinHandle::abort);
 }
 
 async fn echo(mut connection: Connection) -> Result<(), Error> {

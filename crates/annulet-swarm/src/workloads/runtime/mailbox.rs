@@ -50,6 +50,11 @@ impl<T> Mailbox<T> {
         .await
     }
 
+    /// The next one, if there is one.
+    pub(super) fn try_recv(&self) -> Option<T> {
+        self.lock().letters.pop_front()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,7 +6,7 @@ use annulet_sim::Sim;
 
 use super::mailbox::Mailbox;
 use super::{Life, Live};
-use crate::draw::micros;
+use crate::draw::{micros, percent};
 
 /// What goes around.
 struct Token {
@@ -36,6 +36,7 @@ pub(super) async fn run(sim: Sim, live: Live, reactors: u32) {
     }
     drop(home);
     streams(&sim, &live, reactors).await;
+    burst(&sim, &live, reactors).await;
 }
 
 /// Sends a token on to another reactor, which goes on with it in a task.
@@ -98,4 +99,31 @@ async fn streams(sim: &Sim, live: &Live, reactors: u32) {
         assert_eq!(number, next[sender], "the messages of sender {sender}");
         next[sender] += 1;
     }
+}
+
+/// More at once than an inbox takes, now and then: what is taken runs, in its order, and what is refused does not.
+async fn burst(sim: &Sim, live: &Live, reactors: u32) {
+    let to = ReactorId(sim.below(u64::from(reactors)) as u32);
+    let count = if percent(sim, 3) { 5_000 } else { sim.spread(1, 100) };
+    let ran: Mailbox<u64> = Mailbox::new();
+    let mut taken = Vec::new();
+    for number in 0..count {
+        let (ran, life) = (ran.clone(), live.begin());
+        let message = move |_: &Reactor| {
+            let _life = life;
+            ran.send(number);
+            if number % 7 == 3 {
+                // It ends nothing but itself.
+                std::panic::resume_unwind(Box::new("a message panics"));
+            }
+        };
+        if Handle::current().run_on(to, message).is_ok() {
+            taken.push(number);
+        }
+    }
+    for number in taken {
+        assert_eq!(ran.recv().await, number, "messages run in their order");
+    }
+    sleep(micros(sim, 1, 1000)).await;
+    assert!(ran.try_recv().is_none(), "a message runs twice, or one that was refused");
 }

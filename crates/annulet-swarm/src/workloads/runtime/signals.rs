@@ -5,17 +5,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use annulet::signal::{Signal, Signals};
-use annulet::time::sleep;
+use annulet::time::{sleep, timeout};
 use annulet::{JoinHandle, spawn_local};
 use annulet_sim::{Host, Sim};
 
 use crate::draw::micros;
 
-/// How often each signal was heard.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Heard(Rc<[Cell<u64>; 2]>);
+/// Longer than anything keeps a signal from being heard.
+const HEARD: Duration = Duration::from_secs(300);
 
-const SIGNALS: [Signal; 2] = [Signal::TERMINATE, Signal::USER_1];
+/// How many of SIGUSR1 the machine has heard.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard(Rc<Cell<u64>>);
 
 /// Listens until it is dropped.
 pub(super) struct Listening(JoinHandle<()>);
@@ -26,32 +27,46 @@ impl Drop for Listening {
     }
 }
 
-pub(super) fn listen(heard: Heard) -> Listening {
-    let mut signals = Signals::new(&SIGNALS);
+pub(super) fn listen(sim: &Sim, heard: &Heard) -> Listening {
+    let mut signals = Signals::new(&[Signal::TERMINATE, Signal::USER_1]);
+    let pause = micros(sim, 1, 100_000);
+    // It gives up so often, before it goes on listening.
+    let mut rounds = sim.below(100);
+    let heard = heard.clone();
     Listening(spawn_local(async move {
         loop {
-            let signal = signals.recv().await;
-            let at = SIGNALS.iter().position(|each| *each == signal).expect("one of those listened for");
-            heard.0[at].set(heard.0[at].get() + 1);
+            let signal = if rounds == 0 {
+                Some(signals.recv().await)
+            } else {
+                rounds -= 1;
+                sleep(pause).await;
+                timeout(pause, signals.recv()).await.ok()
+            };
+            if signal == Some(Signal::USER_1) {
+                heard.0.set(heard.0.get() + 1);
+            }
         }
     }))
 }
 
-/// Sends some, once the machine listens.
-pub(super) async fn send(sim: Sim, host: Host) {
+/// Sends some, once the machine listens. One that is sent is heard, for as long as the machine is there.
+pub(super) async fn send(sim: Sim, host: Host, heard: Heard) {
     sleep(Duration::from_millis(5)).await;
     for _ in 0..sim.below(20) {
-        host.signal(SIGNALS[sim.below(2) as usize]);
+        let before = heard.0.get();
+        for _ in 0..sim.below(3) {
+            host.signal(Signal::TERMINATE);
+        }
+        host.signal(Signal::USER_1);
+        for _ in 0..sim.below(3) {
+            host.signal(Signal::TERMINATE);
+        }
+        let hearing = async {
+            while heard.0.get() == before {
+                sleep(micros(&sim, 100, 100_000)).await;
+            }
+        };
+        assert!(timeout(HEARD, hearing).await.is_ok(), "a signal was sent, and not heard");
         sleep(micros(&sim, 1, 200_000)).await;
-    }
-}
-
-/// Has one sent to the machine that listens, and waits until it is heard.
-pub(super) async fn hear_one(sim: &Sim, host: &Host, heard: &Heard) {
-    let at = sim.below(2) as usize;
-    let before = heard.0[at].get();
-    host.signal(SIGNALS[at]);
-    while heard.0[at].get() == before {
-        sleep(Duration::from_secs(1)).await;
     }
 }
