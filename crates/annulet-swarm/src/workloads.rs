@@ -7,6 +7,7 @@ pub(crate) mod http_client;
 pub(crate) mod http_server;
 pub(crate) mod length_prefixed;
 pub(crate) mod lines;
+mod manner;
 pub(crate) mod proxy;
 pub mod rate;
 pub(crate) mod runtime;

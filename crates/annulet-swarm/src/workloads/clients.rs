@@ -14,6 +14,8 @@ use crate::shape::Shape;
 pub(super) struct Crowd {
     pub(super) clients_max: u64,
     pub(super) rounds_max: u64,
+    /// All are served when nothing fails.
+    pub(super) is_served: bool,
 }
 
 /// A crowd of clients talks to a host's servers, and when all is over one more is served, whatever happened.
@@ -44,7 +46,7 @@ pub(super) async fn visit<S>(
         })
         .collect();
     join::all(clients).await;
-    if shape.is_welcoming() {
+    if shape.is_welcoming() && crowd.is_served {
         keeper.make_peace(sim, host);
         for target in &targets {
             insist(sim, target, &script(sim, 0), &trust).await;

@@ -18,7 +18,7 @@ pub(crate) async fn world(sim: Sim) {
         let command = async move |connection| shaky(apps::command(connection, line_max)).await;
         serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), command)).await;
     });
-    let crowd = Crowd { clients_max: 16, rounds_max: 3 };
+    let crowd = Crowd { clients_max: 16, rounds_max: 3, is_served: true };
     let script = move |sim: &Sim, stream| script(sim, stream, line_max);
     visit(&sim, &host, shape, vec!["server:7000".into()], crowd, script).await;
 }

@@ -1,13 +1,12 @@
 //! Echo over several listeners.
 
-use annulet::{Connection, HandlerResult};
-use annulet_cli::apps;
 use annulet_sim::Sim;
 
 use super::clients::{Crowd, visit};
+use super::manner::Manner;
 use super::shaky;
 use crate::conversation::Script;
-use crate::draw::{pattern, percent};
+use crate::draw::pattern;
 use crate::shape::{Shape, serve};
 
 /// What comes back is what was sent.
@@ -15,27 +14,15 @@ pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let ports: Vec<u16> = (7000..7000 + sim.spread(1, 3) as u16).collect();
     let targets = ports.iter().map(|port| format!("server:{port}")).collect();
-    let keeps = percent(&sim, 25);
+    let manner = Manner::draw(&sim);
     let host = shape.host(&sim, "server").start(async move || {
         let listen = |port: &u16| shape.listen(&format!("0.0.0.0:{port}"));
-        let echo = async move |connection| {
-            if keeps { shaky(keep(connection)).await } else { shaky(apps::echo(connection)).await }
-        };
+        let echo = async move |connection| shaky(manner.echo(connection)).await;
         let server = ports.iter().map(listen).fold(shape.server(), |server, at| server.listen_with(at, echo));
         serve(server).await;
     });
-    let crowd = Crowd { clients_max: 16, rounds_max: 3 };
+    let crowd = Crowd { clients_max: 16, rounds_max: 3, is_served: manner.is_patient() };
     visit(&sim, &host, shape, targets, crowd, script).await;
-}
-
-/// Echo that keeps all it received to the end, in the buffers it came in.
-async fn keep(mut connection: Connection) -> HandlerResult {
-    let mut kept = Vec::new();
-    while let Some(chunk) = connection.recv().await? {
-        connection.send(chunk.to_vec()).await?;
-        kept.push(chunk);
-    }
-    Ok(())
 }
 
 pub(super) fn script(sim: &Sim, stream: u64) -> Script {

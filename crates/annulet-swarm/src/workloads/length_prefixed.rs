@@ -21,7 +21,7 @@ pub(crate) async fn world(sim: Sim) {
         let reverse = async move |connection| shaky(reverse(connection, codec.clone())).await;
         serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), reverse)).await;
     });
-    let crowd = Crowd { clients_max: 16, rounds_max: 3 };
+    let crowd = Crowd { clients_max: 16, rounds_max: 3, is_served: true };
     let script = move |sim: &Sim, stream| script(sim, stream, width, payload_max);
     visit(&sim, &host, shape, vec!["server:7000".into()], crowd, script).await;
 }

@@ -22,7 +22,7 @@ pub(crate) async fn world(sim: Sim) {
         serve(front.server().listen_with(front.listen("0.0.0.0:7000"), proxy)).await;
     });
     let _keeper = Keeper::new(&sim, &upstream, back);
-    let crowd = Crowd { clients_max: 12, rounds_max: 2 };
+    let crowd = Crowd { clients_max: 12, rounds_max: 2, is_served: true };
     // The one behind may end in order at any time, which the one in front passes on.
     let shape = front.behind(&back);
     visit(&sim, &host, shape, vec!["server:7000".into()], crowd, echo::script).await;
