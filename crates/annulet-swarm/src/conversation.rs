@@ -33,6 +33,10 @@ pub(crate) struct Trust {
 /// How long a client waits for news: a peer that the network lost says nothing any more.
 const PATIENCE: Duration = Duration::from_secs(1200);
 
+/// After so long without faults nothing is left of them: who stood still goes on, what the network held has arrived, clocks that
+/// ran have run out.
+const SETTLED: Duration = Duration::from_secs(90);
+
 /// How a client behaves.
 #[derive(Clone, Copy, Debug)]
 struct Manners {
@@ -41,6 +45,8 @@ struct Manners {
     pause_max: u64,
     is_slow_reader: bool,
     half_closes: bool,
+    /// It ends its side by dropping that half.
+    ends_by_drop: bool,
     /// It is gone after so many bytes.
     vanishes_after: Option<usize>,
     aborts: bool,
@@ -54,6 +60,7 @@ impl Manners {
             pause_max: sim.spread(1, 50_000),
             is_slow_reader: percent(sim, 20),
             half_closes: percent(sim, 70),
+            ends_by_drop: percent(sim, 30),
             vanishes_after: percent(sim, 15).then(|| sim.below(script.output.len() as u64 + 1) as usize),
             aborts: percent(sim, 50),
         }
@@ -67,6 +74,7 @@ impl Manners {
             pause_max: 1,
             is_slow_reader: false,
             half_closes: true,
+            ends_by_drop: false,
             vanishes_after: None,
             aborts: false,
         }
@@ -87,20 +95,28 @@ pub(crate) async fn converse(sim: &Sim, target: &str, script: Script, trust: &Tr
     talk(sim, connection, script, trust, manners).await
 }
 
-/// A conversation without any peculiarity, again and again until it succeeds.
+/// A conversation without any peculiarity, again and again until it succeeds. Then all do, in whatever manner.
 ///
 /// # Panics
-/// When it never does.
+/// When one does not.
 pub(crate) async fn insist(sim: &Sim, target: &str, script: &Script, trust: &Trust) {
+    let mut has_succeeded = false;
     for _ in 0..180 {
-        if let Ok(connection) = annulet::connect(target).await
-            && talk(sim, connection, script.clone(), trust, Manners::plain()).await
-        {
-            return;
+        if let Ok(connection) = annulet::connect(target).await {
+            has_succeeded = talk(sim, connection, script.clone(), trust, Manners::plain()).await;
+        }
+        if has_succeeded {
+            break;
         }
         sleep(Duration::from_secs(5)).await;
     }
-    panic!("nothing fails any more, and {target} serves nobody");
+    assert!(has_succeeded, "nothing fails any more, and {target} serves nobody");
+    sleep(SETTLED).await;
+    let manners = Manners { vanishes_after: None, ..Manners::draw(sim, script) };
+    let connector = Connector::new().limits(limits(sim));
+    let connection = connector.connect(target).await.expect("nothing fails any more");
+    let is_served = talk(sim, connection, script.clone(), trust, manners).await;
+    assert!(is_served, "nothing fails any more, and {target} did not serve {manners:?}");
 }
 
 async fn talk(sim: &Sim, connection: Connection, script: Script, trust: &Trust, manners: Manners) -> bool {
@@ -113,7 +129,7 @@ async fn talk(sim: &Sim, connection: Connection, script: Script, trust: &Trust, 
             sending.abort();
             let sent = sending.await;
             if manners.aborts
-                && let Ok((send, _)) = sent
+                && let Ok((Some(send), _)) = sent
                 && let Ok(connection) = receive.reunite(send)
             {
                 connection.abort();
@@ -171,7 +187,7 @@ async fn write(
     mut send: WriteHalf,
     input: Vec<u8>,
     manners: Manners,
-) -> (WriteHalf, Result<(), Error>) {
+) -> (Option<WriteHalf>, Result<(), Error>) {
     let result = async {
         let mut rest = &input[..];
         while !rest.is_empty() {
@@ -193,10 +209,11 @@ async fn write(
                 sleep(micros(&sim, 1, manners.pause_max)).await;
             }
         }
-        if manners.half_closes { send.shutdown().await } else { send.flush().await }
+        if manners.half_closes && !manners.ends_by_drop { send.shutdown().await } else { send.flush().await }
     }
     .await;
-    (send, result)
+    let is_kept = !(manners.half_closes && manners.ends_by_drop && result.is_ok());
+    (is_kept.then_some(send), result)
 }
 
 /// How listening ended.
