@@ -5,7 +5,7 @@ use std::fmt;
 use annulet_sim::{Check, Failure, Totals};
 
 use crate::workloads::{
-    command, echo, http_client, http_server, length_prefixed, lines, proxy, runtime, unix,
+    clocks, command, echo, http_client, http_server, length_prefixed, lines, proxy, runtime, unix,
 };
 
 /// A program and its name.
@@ -27,6 +27,7 @@ pub const WORKLOADS: &[Workload] = &[
     Workload { name: "proxy", run: |check| check.try_run(proxy::world) },
     Workload { name: "runtime", run: |check| check.try_run(runtime::world) },
     Workload { name: "unix", run: |check| check.try_run(unix::world) },
+    Workload { name: "clocks", run: |check| check.try_run(clocks::world) },
 ];
 
 impl Workload {

@@ -1,6 +1,7 @@
 //! The programs.
 
 mod clients;
+pub(crate) mod clocks;
 pub(crate) mod command;
 pub(crate) mod echo;
 pub(crate) mod http_client;

@@ -49,6 +49,7 @@ workloads! {
     proxy = "proxy", 8;
     runtime = "runtime", 8;
     unix = "unix", 4;
+    clocks = "clocks", 8;
 }
 
 #[test]
