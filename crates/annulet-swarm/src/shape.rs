@@ -1,9 +1,12 @@
 //! What a server is like, and what may happen to it.
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use annulet::http::Settings;
+use annulet::time::timeout;
 use annulet::{Clocks, Limits, ListenOptions, Server, ServerBuilder, serving};
 use annulet_sim::{HostBuilder, Sim};
 
@@ -12,9 +15,25 @@ use crate::draw::{millis, one_of, percent};
 /// A host that stands still when faults end goes on by then.
 pub(crate) const STANDSTILL_MAX: Duration = Duration::from_secs(21);
 
-/// Serves until SIGTERM, if it can: who is sent away by a start that fails is reset.
-pub(crate) async fn serve(server: ServerBuilder) {
-    let _ = serving(server).await;
+/// A server's program, over all the starts of its host.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    shape: Shape,
+    has_quit: Rc<Cell<bool>>,
+}
+
+impl Program {
+    pub(crate) fn new(shape: Shape) -> Self {
+        Self { shape, has_quit: Rc::default() }
+    }
+
+    /// Serves until SIGTERM, if it can; the first time perhaps not that long.
+    pub(crate) async fn serve(&self, server: ServerBuilder) {
+        match self.shape.quits_after {
+            Some(time) if !self.has_quit.replace(true) => drop(timeout(time, serving(server)).await),
+            _ => drop(serving(server).await),
+        }
+    }
 }
 
 /// A server's settings and fate.
@@ -27,6 +46,8 @@ pub(crate) struct Shape {
     backlog: u32,
     drain_timeout: Duration,
     patience: Patience,
+    /// Its program ends in the middle of everything.
+    quits_after: Option<Duration>,
     /// It may be asked to end while it serves.
     pub(crate) may_be_signalled: bool,
     /// It may be killed.
@@ -61,6 +82,7 @@ impl Shape {
             backlog: sim.spread(1, 1024) as u32,
             drain_timeout: millis(sim, 1, 30_000),
             patience,
+            quits_after: percent(sim, 15).then(|| millis(sim, 1, 2000)),
             may_be_signalled: percent(sim, 25),
             may_be_killed: percent(sim, 20),
         }
@@ -68,7 +90,8 @@ impl Shape {
 
     /// Never asked to end, and with all the patience there is: who fails then, failed because of the network.
     pub(crate) fn is_faithful(&self) -> bool {
-        self.patience == Patience::Endless && !self.may_be_signalled && !self.may_be_killed
+        let ends_by_itself = self.quits_after.is_some() || self.may_be_signalled || self.may_be_killed;
+        self.patience == Patience::Endless && !ends_by_itself
     }
 
     /// Whoever speaks at once is served, when nothing fails.
@@ -85,15 +108,16 @@ impl Shape {
     pub(crate) fn behind(self, other: &Self) -> Self {
         Self {
             patience: self.patience.max(other.patience),
+            quits_after: self.quits_after.or(other.quits_after),
             may_be_signalled: self.may_be_signalled || other.may_be_signalled,
             may_be_killed: self.may_be_killed || other.may_be_killed,
             ..self
         }
     }
 
-    /// The same, neither asked to end nor killed.
+    /// The same, which does not end by itself, nor is asked to, nor killed.
     pub(crate) fn undisturbed(self) -> Self {
-        Self { may_be_signalled: false, may_be_killed: false, ..self }
+        Self { quits_after: None, may_be_signalled: false, may_be_killed: false, ..self }
     }
 
     /// How long HTTP clients may take.

@@ -8,15 +8,16 @@ use super::clients::{Crowd, visit};
 use super::shaky;
 use crate::conversation::Script;
 use crate::draw::{pattern, percent};
-use crate::shape::{Shape, serve};
+use crate::shape::{Program, Shape};
 
 /// Each command is answered once, in order.
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let line_max = sim.spread(8, 1024) as usize;
+    let program = Program::new(shape);
     let host = shape.host(&sim, "server").start(async move || {
         let command = async move |connection| shaky(apps::command(connection, line_max)).await;
-        serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), command)).await;
+        program.serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), command)).await;
     });
     let crowd = Crowd { clients_max: 16, rounds_max: 3, is_served: true };
     let script = move |sim: &Sim, stream| script(sim, stream, line_max);

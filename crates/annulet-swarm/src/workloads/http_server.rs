@@ -13,7 +13,7 @@ use annulet_sim::Sim;
 use crate::draw::{micros, percent};
 use crate::join;
 use crate::keeper::Keeper;
-use crate::shape::{Shape, limits, serve};
+use crate::shape::{Program, Shape, limits};
 use answers::Answers;
 use questions::{Answer, Question, questions};
 
@@ -24,9 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(1200);
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let settings = shape.http(&sim);
+    let program = Program::new(shape);
     let host = shape.host(&sim, "server").start(async move || {
         let server = shape.server().serve_with(shape.listen("0.0.0.0:7000"), apps::http(settings));
-        serve(server).await;
+        program.serve(server).await;
     });
     let keeper = Keeper::new(&sim, &host, shape);
     let clients: Vec<_> = (0..sim.spread(4, 16))

@@ -8,7 +8,7 @@ use super::clients::{Crowd, visit};
 use super::shaky;
 use crate::conversation::Script;
 use crate::draw::{one_of, pattern, percent};
-use crate::shape::{Shape, serve};
+use crate::shape::{Program, Shape};
 
 /// Each message comes back reversed, until one is longer than may be.
 pub(crate) async fn world(sim: Sim) {
@@ -16,10 +16,11 @@ pub(crate) async fn world(sim: Sim) {
     let payload_max = sim.spread(1, 20_000) as usize;
     let width = one_of(&sim, &[PrefixWidth::U16, PrefixWidth::U32, PrefixWidth::U64]);
     let codec = LengthPrefixed::new().width(width).byte_order(ByteOrder::Little).payload_max(payload_max);
+    let program = Program::new(shape);
     let host = shape.host(&sim, "server").start(async move || {
         let codec = codec.clone();
         let reverse = async move |connection| shaky(reverse(connection, codec.clone())).await;
-        serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), reverse)).await;
+        program.serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), reverse)).await;
     });
     let crowd = Crowd { clients_max: 16, rounds_max: 3, is_served: true };
     let script = move |sim: &Sim, stream| script(sim, stream, width, payload_max);

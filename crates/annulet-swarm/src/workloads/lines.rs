@@ -8,7 +8,7 @@ use super::clients::{Crowd, visit};
 use super::shaky;
 use crate::conversation::Script;
 use crate::draw::{pattern, percent};
-use crate::shape::{Shape, serve};
+use crate::shape::{Program, Shape};
 
 const GREETING: &[u8] = b"READY\n";
 
@@ -16,11 +16,12 @@ const GREETING: &[u8] = b"READY\n";
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let line_max = sim.spread(1, 4096) as usize;
+    let program = Program::new(shape);
     let host = shape.host(&sim, "server").start(async move || {
         let lines = async move |connection| {
             shaky(apps::lines(connection, Bytes::from_static(GREETING), line_max)).await
         };
-        serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), lines)).await;
+        program.serve(shape.server().listen_with(shape.listen("0.0.0.0:7000"), lines)).await;
     });
     let crowd = Crowd { clients_max: 16, rounds_max: 3, is_served: true };
     let script = move |sim: &Sim, stream| script(sim, stream, line_max);

@@ -8,18 +8,19 @@ use annulet_sim::Sim;
 use super::clients::{Crowd, visit};
 use super::{echo, shaky};
 use crate::keeper::Keeper;
-use crate::shape::{Shape, serve};
+use crate::shape::{Program, Shape};
 
 /// What comes back from behind the proxy is what was sent.
 pub(crate) async fn world(sim: Sim) {
     let (front, back) = (Shape::draw(&sim), Shape::draw(&sim));
+    let [serving_front, serving_back] = [front, back].map(Program::new);
     let upstream = back.host(&sim, "upstream").start(async move || {
         let echo = async |connection| shaky(apps::echo(connection)).await;
-        serve(back.server().listen_with(back.listen("0.0.0.0:7001"), echo)).await;
+        serving_back.serve(back.server().listen_with(back.listen("0.0.0.0:7001"), echo)).await;
     });
     let host = front.host(&sim, "server").start(async move || {
         let proxy = async |connection| shaky(proxy(connection, "upstream:7001")).await;
-        serve(front.server().listen_with(front.listen("0.0.0.0:7000"), proxy)).await;
+        serving_front.serve(front.server().listen_with(front.listen("0.0.0.0:7000"), proxy)).await;
     });
     let _keeper = Keeper::new(&sim, &upstream, back);
     let crowd = Crowd { clients_max: 12, rounds_max: 2, is_served: true };
