@@ -308,6 +308,10 @@ impl Source for Stream {
         if let Some(buffers) = &mut state.buffers {
             buffers.writable = None;
         }
+        if self.unsent_bytes(&state) > 0 {
+            // To the peer a FIN would say that this was all.
+            self.reset_on_close();
+        }
         self.fail(&mut state, Error::Aborted);
         self.close_socket(&mut state);
     }

@@ -96,3 +96,11 @@ fn a_panic_behind_a_unix_socket_looks_like_an_end() {
         server.stop().await;
     });
 }
+
+/// A program that ended with bytes staged that the kernel had no room for ended their connection in order: to the peer it looked
+/// as if that had been all.
+#[test]
+fn a_program_that_ends_in_the_middle_of_an_answer_resets_it() {
+    holds("lines", 105);
+    holds("command", 184);
+}
