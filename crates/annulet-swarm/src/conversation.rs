@@ -11,10 +11,12 @@ use crate::draw::{micros, percent};
 use crate::shape::limits;
 
 /// What is said, and what is to be answered to all of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Script {
     pub(crate) input: Vec<u8>,
     pub(crate) output: Vec<u8>,
+    /// Where messages end: a client may be silent there. Empty: there are none.
+    pub(crate) rests: Vec<usize>,
     /// Where the answers end: a server that ends in order ends at one of these. Empty: anywhere.
     pub(crate) ends: Vec<usize>,
     /// The server ends by itself after the last answer.
@@ -32,6 +34,10 @@ pub(crate) struct Trust {
 
 /// How long a client waits for news: a peer that the network lost says nothing any more.
 const PATIENCE: Duration = Duration::from_secs(1200);
+/// Longer than a message may take, where servers have the usual patience.
+const REST: Duration = Duration::from_secs(40);
+/// More than a server that nothing disturbs is late with what a clock of its own is to do.
+const LATE_MAX: Duration = Duration::from_secs(30);
 
 /// After so long without faults nothing is left of them: who stood still goes on, what the network held has arrived, clocks that
 /// ran have run out.
@@ -50,6 +56,8 @@ struct Manners {
     /// It is gone after so many bytes.
     vanishes_after: Option<usize>,
     aborts: bool,
+    /// It says nothing for a while after so many bytes.
+    rests_after: Option<usize>,
 }
 
 impl Manners {
@@ -63,6 +71,7 @@ impl Manners {
             ends_by_drop: percent(sim, 30),
             vanishes_after: percent(sim, 15).then(|| sim.below(script.output.len() as u64 + 1) as usize),
             aborts: percent(sim, 50),
+            rests_after: None,
         }
     }
 
@@ -77,6 +86,7 @@ impl Manners {
             ends_by_drop: false,
             vanishes_after: None,
             aborts: false,
+            rests_after: None,
         }
     }
 }
@@ -100,23 +110,50 @@ pub(crate) async fn converse(sim: &Sim, target: &str, script: Script, trust: &Tr
 /// # Panics
 /// When one does not.
 pub(crate) async fn insist(sim: &Sim, target: &str, script: &Script, trust: &Trust) {
-    let mut has_succeeded = false;
-    for _ in 0..180 {
-        if let Ok(connection) = annulet::connect(target).await {
-            has_succeeded = talk(sim, connection, script.clone(), trust, Manners::plain()).await;
-        }
-        if has_succeeded {
-            break;
-        }
-        sleep(Duration::from_secs(5)).await;
-    }
-    assert!(has_succeeded, "nothing fails any more, and {target} serves nobody");
+    try_until_served(sim, target, script, trust, Manners::plain()).await;
     sleep(SETTLED).await;
     let manners = Manners { vanishes_after: None, ..Manners::draw(sim, script) };
     let connector = Connector::new().limits(limits(sim));
     let connection = connector.connect(target).await.expect("nothing fails any more");
     let is_served = talk(sim, connection, script.clone(), trust, manners).await;
     assert!(is_served, "nothing fails any more, and {target} did not serve {manners:?}");
+}
+
+/// The same, with a rest between two messages.
+///
+/// # Panics
+/// When it never succeeds.
+pub(crate) async fn rest_between(sim: &Sim, target: &str, script: &Script, trust: &Trust) {
+    if !script.rests.is_empty() {
+        let rests_after = Some(script.rests[sim.below(script.rests.len() as u64) as usize]);
+        try_until_served(sim, target, script, trust, Manners { rests_after, ..Manners::plain() }).await;
+    }
+}
+
+async fn try_until_served(sim: &Sim, target: &str, script: &Script, trust: &Trust, manners: Manners) {
+    for _ in 0..180 {
+        if let Ok(connection) = annulet::connect(target).await
+            && talk(sim, connection, script.clone(), trust, manners).await
+        {
+            return;
+        }
+        sleep(Duration::from_secs(5)).await;
+    }
+    panic!("nothing fails any more, and {target} serves nobody");
+}
+
+/// Who stops within a message, which may take so long, is sent away.
+///
+/// # Panics
+/// When the server waits for the rest.
+pub(crate) async fn outlast(target: &str, script: &Script, limit: Duration) {
+    let Some(&end) = script.rests.first() else { return };
+    let Ok(mut connection) = annulet::connect(target).await else { return };
+    if connection.write_all(&script.input[..end - 1]).await.is_ok() {
+        let ended = async { while let Ok(Some(_)) = connection.recv().await {} };
+        let is_ended = timeout(limit + LATE_MAX, ended).await.is_ok();
+        assert!(is_ended, "{target} waits longer than {limit:?} for the rest of a message");
+    }
 }
 
 async fn talk(sim: &Sim, connection: Connection, script: Script, trust: &Trust, manners: Manners) -> bool {
@@ -191,7 +228,11 @@ async fn write(
     let result = async {
         let mut rest = &input[..];
         while !rest.is_empty() {
-            let (piece, after) = rest.split_at(rest.len().min(sim.spread(1, manners.piece_max) as usize));
+            let said = input.len() - rest.len();
+            let until_rest =
+                manners.rests_after.and_then(|after| after.checked_sub(said)).filter(|left| *left > 0);
+            let most = rest.len().min(until_rest.unwrap_or(usize::MAX));
+            let (piece, after) = rest.split_at(most.min(sim.spread(1, manners.piece_max) as usize));
             rest = after;
             match sim.below(4) {
                 0 => send.send(piece.to_vec()).await?,
@@ -207,6 +248,10 @@ async fn write(
             }
             if percent(&sim, manners.pause_percent) {
                 sleep(micros(&sim, 1, manners.pause_max)).await;
+            }
+            if manners.rests_after == Some(input.len() - rest.len()) {
+                send.flush().await?;
+                sleep(REST).await;
             }
         }
         if manners.half_closes && !manners.ends_by_drop { send.shutdown().await } else { send.flush().await }

@@ -99,6 +99,16 @@ impl Shape {
         self.patience != Patience::Drawn
     }
 
+    /// Who is silent between two messages is not sent away.
+    pub(crate) fn bears_silence(&self) -> bool {
+        self.clocks.idle.is_none()
+    }
+
+    /// How long a message may take.
+    pub(crate) fn message_max(&self) -> Option<Duration> {
+        self.clocks.request
+    }
+
     /// An orderly end comes from the program, not from a kernel that tidies up after it.
     pub(crate) fn ends_are_the_programs(&self) -> bool {
         !self.may_be_killed
@@ -123,6 +133,8 @@ impl Shape {
     /// How long HTTP clients may take.
     pub(crate) fn http(&self, sim: &Sim) -> Settings {
         let settings = Settings::default().body_max(sim.spread(1, 100_000));
+        let settings =
+            if percent(sim, 10) { settings.requests_max(sim.spread(1, 20) as u32) } else { settings };
         match self.patience {
             Patience::Endless => settings.head_timeout(None).keep_alive(None).body_rate_min(0),
             Patience::Usual => settings,

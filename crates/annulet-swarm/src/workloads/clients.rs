@@ -4,8 +4,8 @@ use annulet::spawn_local;
 use annulet::time::sleep;
 use annulet_sim::{Host, Sim};
 
-use crate::conversation::{Script, Trust, converse, insist};
-use crate::draw::micros;
+use crate::conversation::{Script, Trust, converse, insist, outlast, rest_between};
+use crate::draw::{micros, percent};
 use crate::join;
 use crate::keeper::Keeper;
 use crate::shape::Shape;
@@ -49,7 +49,16 @@ pub(super) async fn visit<S>(
     if shape.is_welcoming() && crowd.is_served {
         keeper.make_peace(sim, host);
         for target in &targets {
-            insist(sim, target, &script(sim, 0), &trust).await;
+            let script = script(sim, 0);
+            insist(sim, target, &script, &trust).await;
+            if shape.bears_silence() && percent(sim, 20) {
+                rest_between(sim, target, &script, &trust).await;
+            }
+            if let Some(limit) = shape.message_max()
+                && percent(sim, 40)
+            {
+                outlast(target, &script, limit).await;
+            }
         }
     }
 }

@@ -25,7 +25,8 @@ pub(crate) async fn world(sim: Sim) {
 }
 
 fn script(sim: &Sim, stream: u64, line_max: usize) -> Script {
-    let mut script = Script { input: Vec::new(), output: Vec::new(), ends: vec![0], server_ends: false };
+    let mut script = Script::default();
+    script.ends.push(0);
     answer(&mut script, Reply::Ready);
     for number in 0..sim.spread(1, 300) {
         let line = match sim.below(100) {
@@ -42,6 +43,7 @@ fn script(sim: &Sim, stream: u64, line_max: usize) -> Script {
             return script;
         }
         script.input.extend_from_slice(if percent(sim, 30) { b"\r\n" } else { b"\n" });
+        script.rests.push(script.input.len());
         let command = Command::parse(&line);
         answer(&mut script, command.reply());
         if command == Command::Quit {

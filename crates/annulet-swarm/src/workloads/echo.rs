@@ -28,5 +28,5 @@ pub(crate) async fn world(sim: Sim) {
 
 pub(super) fn script(sim: &Sim, stream: u64) -> Script {
     let input = pattern(stream, sim.spread(1, 40_000) as usize);
-    Script { output: input.clone(), input, ends: Vec::new(), server_ends: false }
+    Script { output: input.clone(), input, rests: Vec::new(), ends: Vec::new(), server_ends: false }
 }

@@ -37,7 +37,8 @@ async fn reverse(connection: Connection, codec: LengthPrefixed) -> HandlerResult
 }
 
 fn script(sim: &Sim, stream: u64, width: PrefixWidth, payload_max: usize) -> Script {
-    let mut script = Script { input: Vec::new(), output: Vec::new(), ends: vec![0], server_ends: false };
+    let mut script = Script::default();
+    script.ends.push(0);
     let prefix = |length: usize| (length as u64).to_le_bytes()[..width.bytes()].to_vec();
     for number in 0..sim.spread(1, 100) {
         if percent(sim, 1) {
@@ -49,6 +50,7 @@ fn script(sim: &Sim, stream: u64, width: PrefixWidth, payload_max: usize) -> Scr
         script.input.extend(prefix(payload.len()));
         script.output.extend(prefix(payload.len()));
         script.input.extend(&payload);
+        script.rests.push(script.input.len());
         script.output.extend(payload.iter().rev());
         script.ends.push(script.output.len());
     }

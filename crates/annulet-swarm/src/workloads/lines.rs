@@ -29,12 +29,8 @@ pub(crate) async fn world(sim: Sim) {
 }
 
 fn script(sim: &Sim, stream: u64, line_max: usize) -> Script {
-    let mut script = Script {
-        input: Vec::new(),
-        output: GREETING.to_vec(),
-        ends: vec![0, GREETING.len()],
-        server_ends: false,
-    };
+    let (output, ends) = (GREETING.to_vec(), vec![0, GREETING.len()]);
+    let mut script = Script { output, ends, ..Script::default() };
     for number in 0..sim.spread(1, 300) {
         let is_too_long = percent(sim, 1);
         let length =
@@ -51,6 +47,7 @@ fn script(sim: &Sim, stream: u64, line_max: usize) -> Script {
             return script;
         }
         script.input.push(b'\n');
+        script.rests.push(script.input.len());
         script.output.extend(line.iter().map(u8::to_ascii_uppercase));
         script.output.push(b'\n');
         script.ends.push(script.output.len());
