@@ -25,7 +25,7 @@ pub(super) fn cut_off(sim: &Sim) {
 pub(super) async fn case(term: Term) {
     let begin = now();
     let result = Connector::new().timeout(term.limit).connect("island:7000").await;
-    let error = result.err().expect("nobody is there");
+    let error = result.expect_err("nobody is there");
     if term.is_peaceful {
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
         term.was_up_after(now() - begin);
