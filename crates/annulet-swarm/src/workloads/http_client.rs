@@ -1,53 +1,65 @@
 //! The HTTP client, with its pool, retries and limits, against servers that count what they do.
 
 mod ask;
+mod calm;
+mod customer;
+mod odd;
 mod site;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use annulet::http::Client;
 use annulet::time::sleep;
-use annulet::{serving, spawn_local};
+use annulet::{Server, serving, spawn_local};
 use annulet_sim::Sim;
 
-use crate::draw::{micros, millis, percent};
+use crate::draw::micros;
 use crate::join;
 use crate::keeper::Keeper;
-use crate::ledger::Ledger;
 use crate::shape::Shape;
-use ask::{Asked, ask};
+use ask::{Asked, Measure, ask};
+use customer::{Customer, audit};
+use site::Deeds;
 
 /// Requests sent again at most.
 const RETRIES_MAX: u64 = 3;
+
+/// Redirects followed at most.
+const REDIRECTS_MAX: u64 = 3;
 
 /// Each request has one outcome, the server did it at most once unless it is harmless, and what comes back belongs to it.
 pub(crate) async fn world(sim: Sim) {
     let shape = Shape::draw(&sim);
     let settings = shape.http(&sim);
-    let done = Ledger::default();
-    let ledger = done.clone();
+    let deeds = Deeds::default();
+    let [site, odd] = [deeds.clone(), deeds.clone()];
     let host = shape.host(&sim, "server").start(async move || {
         let server = shape
             .server()
-            .serve_with(shape.listen("0.0.0.0:7000"), site::service(ledger.clone()).settings(settings));
+            .serve_with(shape.listen("0.0.0.0:7000"), site::service(site.clone()).settings(settings));
         let _ = serving(server).await;
     });
+    let _odd = sim.host("odd").start(async move || {
+        let odd = odd.clone();
+        let odd = async move |connection| odd::odd(connection, odd.clone()).await;
+        while serving(Server::builder().listen("0.0.0.0:7001", odd.clone())).await.is_err() {
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
     let keeper = Keeper::new(&sim, &host, shape);
-    let book = Rc::new(Book::default());
-    let clients: Vec<_> = (0..sim.spread(1, 4)).map(|_| client(&sim)).collect();
+    let book = Rc::new(Book::new(deeds));
+    let measure = Measure { body_max: settings.body_max, length_max: 50_000, is_calm: false };
+    let customers: Rc<[Customer]> = (0..sim.spread(1, 4)).map(|_| Customer::draw(&sim)).collect();
     let askers: Vec<_> = (0..sim.spread(4, 48))
         .map(|asker| {
-            let (sim, book) = (sim.clone(), Rc::clone(&book));
-            let client = clients[asker as usize % clients.len()].clone();
+            let (sim, book, customers) = (sim.clone(), Rc::clone(&book), Rc::clone(&customers));
             let rounds = sim.spread(1, 24);
             spawn_local(async move {
                 for _ in 0..rounds {
                     sleep(micros(&sim, 1, 300_000)).await;
-                    let number = book.next();
-                    let asked = ask(&sim, &client, number, settings.body_max).await;
-                    book.note(number, asked);
+                    book.ask(&sim, &customers[asker as usize % customers.len()], measure).await;
+                    audit(&customers);
                 }
             })
         })
@@ -55,42 +67,28 @@ pub(crate) async fn world(sim: Sim) {
     join::all(askers).await;
     if shape.is_welcoming() {
         keeper.make_peace(&sim, &host);
-        // One with time enough for every way.
-        insist(&Client::new(), &book).await;
+        // One with time enough for every way, and those who have seen it all.
+        insist(&Customer::plain(), &book).await;
+        for customer in customers.iter().filter(|customer| customer.is_patient) {
+            insist(customer, &book).await;
+        }
+    }
+    drop(customers);
+    if shape.is_welcoming() {
+        calm::reign(&sim, shape, &book, measure).await;
     }
     // What is still under way arrives.
-    drop(clients);
     sleep(Duration::from_secs(30)).await;
-    book.compare(&done);
-}
-
-fn client(sim: &Sim) -> Client {
-    let client = Client::builder()
-        .retries_max(sim.below(RETRIES_MAX + 1) as u32)
-        .redirects_max(sim.below(4) as u32)
-        .acquire_timeout(millis(sim, 100, 20_000))
-        .head_timeout(Some(millis(sim, 100, 60_000)));
-    if percent(sim, 30) {
-        return client.build();
-    }
-    client
-        .connections_per_host_max(sim.spread(1, 16) as usize)
-        .connections_max(sim.spread(1, 16) as usize)
-        .idle_per_host_max(sim.below(4) as usize)
-        .idle_timeout(millis(sim, 1, 60_000))
-        .waiting_max(sim.below(30) as usize)
-        .body_inactivity(Some(millis(sim, 100, 60_000)))
-        .write_timeout(Some(millis(sim, 100, 60_000)))
-        .body_max(sim.spread(1000, 200_000) as usize)
-        .build()
+    audit(&[]);
+    book.compare();
 }
 
 /// When nothing fails any more, a request is answered.
-async fn insist(client: &Client, book: &Book) {
+async fn insist(customer: &Customer, book: &Book) {
     for _ in 0..180 {
         let number = book.next();
         let url = format!("http://server:7000/item/{number}/100");
-        let asked = match client.get(&url).send().await {
+        let asked = match customer.client.get(&url).send().await {
             Ok(mut response) => response.bytes().await.is_ok_and(|body| body.len() == 100),
             Err(_) => false,
         };
@@ -99,32 +97,40 @@ async fn insist(client: &Client, book: &Book) {
         }
         sleep(Duration::from_secs(5)).await;
     }
-    panic!("nothing fails any more, and no request is answered");
+    panic!("nothing fails any more, and no request is answered: {customer:?}");
 }
 
-/// What became of all requests, as their clients see it.
-#[derive(Default)]
+/// What became of all requests, as their clients see it, and as servers do.
 struct Book {
     last: Cell<u64>,
     asked: RefCell<Vec<(u64, Asked)>>,
+    deeds: Deeds,
 }
 
 impl Book {
+    fn new(deeds: Deeds) -> Self {
+        Self { last: Cell::default(), asked: RefCell::default(), deeds }
+    }
+
     /// A number for a new request.
     fn next(&self) -> u64 {
         self.last.set(self.last.get() + 1);
         self.last.get()
     }
 
-    fn note(&self, number: u64, asked: Asked) {
+    /// Asks something, and notes what came of it.
+    async fn ask(&self, sim: &Sim, customer: &Customer, measure: Measure) -> Asked {
+        let number = self.next();
+        let asked = ask(sim, customer, number, measure, &self.deeds).await;
         self.asked.borrow_mut().push((number, asked));
+        asked
     }
 
     /// Compares what clients were told with what was done.
-    fn compare(&self, done: &Ledger) {
+    fn compare(&self) {
         for &(number, asked) in &*self.asked.borrow() {
-            let count = done.count(number);
-            let at_most = if asked.is_harmless { 1 + RETRIES_MAX } else { 1 };
+            let count = self.deeds.done.count(number);
+            let at_most = if asked.is_harmless { 1 + RETRIES_MAX + REDIRECTS_MAX } else { 1 };
             assert!(count <= at_most, "request {number} was done {count} times: {asked:?}");
             assert!(count > 0 || !asked.was_answered, "request {number} was answered and not done");
             assert!(
