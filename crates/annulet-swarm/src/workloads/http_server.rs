@@ -53,7 +53,8 @@ pub(crate) async fn world(sim: Sim) {
         insist(&sim, &trust, &[hello()], Manners::plain()).await;
         let asked = easy(&sim, settings.body_max);
         insist(&sim, &trust, &asked, Manners::draw(&sim, &asked).lasting()).await;
-        if percent(&sim, 30) {
+        // Where there are clocks, they are to hold; where there are none, nobody is to be sent away.
+        if settings.keep_alive.is_some() || percent(&sim, 20) {
             insist(&sim, &trust, &asked, Manners::patient(&sim)).await;
             outlast(settings).await;
         }
