@@ -35,7 +35,7 @@ pub(crate) async fn world(sim: Sim) {
     let keeper = Keeper::new(&sim, &host, shape);
     let clients: Vec<_> = (0..sim.spread(4, 16))
         .map(|_| {
-            let (sim, trust) = (sim.clone(), trust);
+            let sim = sim.clone();
             let rounds = sim.spread(1, 2);
             spawn_local(async move {
                 for _ in 0..rounds {

@@ -26,7 +26,7 @@ pub(super) async fn reign(sim: &Sim, shape: Shape, book: &Rc<Book>, measure: Mea
         let askers: Vec<_> = (0..sim.spread(1, 4))
             .map(|_| {
                 let (sim, book, customer) = (sim.clone(), Rc::clone(book), customer.clone());
-                let measure = Measure { length_max: 2000, is_calm: true, ..measure };
+                let measure = Measure { length_max: 12_000, is_calm: true, ..measure };
                 spawn_local(async move {
                     for _ in 0..sim.spread(2, 10) {
                         let asked = book.ask(&sim, &customer, measure).await;
@@ -127,9 +127,10 @@ async fn keep_deadlines(sim: &Sim, book: &Book) {
     let limit = millis(sim, 100, 20_000);
     let number = book.next();
     let url = |kind: &str| format!("http://server:7000/{kind}/{number}/600000");
+    let endless = Client::builder().head_timeout(None).body_inactivity(None).build();
     let (request, of) = match sim.below(4) {
-        0 => (Client::new().get(&url("slow")).timeout(limit), "a response"),
-        1 => (Client::new().get(&url("dribble")).timeout(limit), "a response's body"),
+        0 => (endless.get(&url("slow")).timeout(limit), "a response"),
+        1 => (endless.get(&url("dribble")).timeout(limit), "a response's body"),
         2 => (Client::builder().head_timeout(Some(limit)).build().get(&url("slow")), "the client's response"),
         _ => {
             let client = Client::builder().body_inactivity(Some(limit)).build();
