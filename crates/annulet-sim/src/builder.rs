@@ -1,6 +1,10 @@
 //! Settings of a simulation.
 
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use annulet_driver::sim::{Chance, HostId, Plan, Purpose, RingTraits, SeededThread, World};
@@ -32,6 +36,9 @@ pub struct Builder {
     pub(crate) faults: Plan,
     pub(crate) faults_for: Duration,
     pub(crate) patience: Duration,
+    step_patience: Duration,
+    /// Steps of all the runs, for whoever watches them.
+    pub(crate) pulse: Arc<AtomicU64>,
     pub(crate) sizes: Sizes,
     pub(crate) driver: DriverChoice,
     pub(crate) may_panic: bool,
@@ -45,6 +52,8 @@ impl Default for Builder {
             faults: Plan::none(),
             faults_for: Duration::from_secs(60),
             patience: Duration::from_secs(3600),
+            step_patience: Duration::from_secs(60),
+            pulse: Arc::default(),
             sizes: Sizes::default(),
             driver: DriverChoice::Auto,
             may_panic: false,
@@ -76,6 +85,13 @@ impl Builder {
     /// hangs, and fails.
     pub fn patience(mut self, time: Duration) -> Self {
         self.patience = time;
+        self
+    }
+
+    /// Real time that one step may take: by default a minute. A step is what a task does between two waits; one that takes
+    /// longer never comes back, and fails. The thread that runs it is left to itself.
+    pub fn step_patience(mut self, time: Duration) -> Self {
+        self.step_patience = time;
         self
     }
 
@@ -152,6 +168,9 @@ impl Builder {
     where
         F: AsyncFn(Sim) + Clone + Send + 'static,
     {
+        if failure.is_stuck {
+            return failure;
+        }
         match self.run_once(program.clone(), Some(failure.history.clone())) {
             Err(again) if again.history.is(&failure.history) => shrink(self, again, program),
             Err(again) => again,
@@ -170,16 +189,21 @@ impl Builder {
         F: AsyncFn(Sim) + Send + 'static,
     {
         panics::keep();
-        let builder = self.clone();
+        let builder = Self { pulse: Arc::default(), ..self.clone() };
+        let pulse = Arc::clone(&builder.pulse);
+        let (alive, ended) = mpsc::channel();
         let thread = std::thread::Builder::new().name(format!("{}{}", panics::THREAD, self.seed));
-        let result = thread
+        let thread = thread
             .spawn(move || {
+                let _alive = alive;
                 let _seeded = SeededThread::new(builder.seed);
                 catch_unwind(AssertUnwindSafe(|| Scheduler::new(&builder).run(program, former)))
             })
-            .expect("a thread")
-            .join();
-        match result {
+            .expect("a thread");
+        if !self.comes_to_an_end(&ended, &pulse) {
+            return Err(Failure::stuck(self.seed, self.faults.clone(), self.step_patience));
+        }
+        match thread.join() {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) | Err(panic) => {
                 // Nothing above knows the seed, and what keeps panics has not let this one say anything.
@@ -187,6 +211,21 @@ impl Builder {
                 resume_unwind(panic)
             }
         }
+    }
+}
+
+impl Builder {
+    /// Waits for the end of a run; false when it no longer makes steps.
+    fn comes_to_an_end(&self, ended: &Receiver<Infallible>, pulse: &AtomicU64) -> bool {
+        let mut former = None;
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(self.step_patience) {
+            let steps = Some(pulse.load(Ordering::Relaxed));
+            if former == steps {
+                return false;
+            }
+            former = steps;
+        }
+        true
     }
 }
 

@@ -54,9 +54,32 @@ pub struct Failure {
     /// A command that runs it again.
     pub command: String,
     pub(crate) history: History,
+    /// The run goes on, and nothing but this can be said of it.
+    pub(crate) is_stuck: bool,
 }
 
 impl Failure {
+    /// A step has taken so long in real time, and has not come back.
+    pub(crate) fn stuck(seed: u64, faults: Plan, time: Duration) -> Box<Self> {
+        Box::new(Self {
+            seed,
+            what: format!(
+                "a step has not come back for {time:?} of real time: is there a loop that never waits?"
+            ),
+            panics: Vec::new(),
+            faults,
+            strikes: 0,
+            latest_strikes: Vec::new(),
+            events: 0,
+            steps: 0,
+            time: Duration::ZERO,
+            latest: Vec::new(),
+            command: String::new(),
+            history: History::default(),
+            is_stuck: true,
+        })
+    }
+
     /// Makes the panic that `what` tells of part of it, and keeps the others.
     pub(crate) fn set_panics(&mut self, mut panics: Vec<Panic>) {
         if let Some(at) = panics.iter().rposition(|panic| self.what.ends_with(&panic.message)) {
@@ -166,6 +189,9 @@ impl fmt::Display for Failure {
         let Self { seed, what, panics, command, .. } = self;
         writeln!(f, "seed {seed} fails: {what}")?;
         panics.iter().try_for_each(|panic| writeln!(f, "  there was a panic: {panic}"))?;
+        if self.is_stuck {
+            return write!(f, "what led to it, only a debugger can tell:\n  {command}");
+        }
         self.write_faults(f)?;
         self.write_history(f)?;
         writeln!(f, "run it again, with more events told:\n  ANNULET_HISTORY=500 {command}")?;

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use annulet_driver::Instant;
@@ -125,6 +126,7 @@ impl Scheduler {
             latest: self.simulation.history_of(TOLD_MAX),
             command: String::new(),
             history,
+            is_stuck: false,
         });
         failure.set_panics(panics::take());
         // What is left is in no state to be taken down in order.
@@ -210,6 +212,7 @@ impl Scheduler {
 
     fn step(&mut self, host: HostId, reactor: usize) -> Result<(), Broken> {
         self.steps += 1;
+        self.builder.pulse.store(self.steps, Ordering::Relaxed);
         self.steps_without_event += 1;
         if self.steps_without_event > STEPS_WITHOUT_EVENT_MAX {
             return Err(format!(

@@ -1,5 +1,6 @@
 //! What a failure tells, and that it tells no more than it takes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use annulet::time::{sleep, timeout};
@@ -146,4 +147,22 @@ fn panics_that_a_seed_wants_are_no_failures() {
         let task = annulet::spawn_local(async { maybe_panic() });
         assert!(task.await.expect_err("it panics").is_panic());
     });
+}
+
+#[test]
+fn a_loop_that_never_waits_is_found_out() {
+    static IS_OVER: AtomicBool = AtomicBool::new(false);
+    let settings = Sim::builder().step_patience(Duration::from_millis(50));
+    let failure = Check::default()
+        .seeds(1)
+        .settings(settings)
+        .try_run(async |_| {
+            sleep(Duration::from_secs(1)).await;
+            while !IS_OVER.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        })
+        .expect_err("it never ends");
+    IS_OVER.store(true, Ordering::Relaxed);
+    assert!(failure.to_string().starts_with("seed 0 fails: a step has not come back"), "{failure}");
 }
