@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use annulet::time::sleep;
 use annulet::{
-    Clocks, Connection, DriverOptions, HandlerResult, Limits, Server, connect, serving, spawn_local,
+    Clocks, Connection, DriverChoice, DriverOptions, HandlerResult, Limits, Server, connect, serving,
+    spawn_local,
 };
-use annulet_sim::{Builder, Check, Faults, Sim, Sizes};
+use annulet_sim::{Builder, Check, Fault, Faults, Sim, Sizes};
 use annulet_swarm::Workload;
 
 #[track_caller]
@@ -103,4 +104,28 @@ fn a_panic_behind_a_unix_socket_looks_like_an_end() {
 fn a_program_that_ends_in_the_middle_of_an_answer_resets_it() {
     holds("lines", 105);
     holds("command", 184);
+}
+
+/// There is no memory to watch a connection with that is to be received from. It ended in order, as if it had been served.
+/// Found by the workload `lines`.
+#[test]
+fn what_cannot_be_received_ends_in_a_reset() {
+    let settings = Builder::default().driver(DriverChoice::Epoll);
+    let faults = |_| Faults::none().with(Fault::NoMemory, 200_000);
+    Check::default().seeds(100).settings(settings).faults(faults).run(async |sim: Sim| {
+        let _server = sim.host("server").start(async || {
+            while serving(Server::builder().listen(":7000", annulet_cli::apps::echo)).await.is_err() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        for _ in 0..20 {
+            sleep(Duration::from_millis(100)).await;
+            let Ok(mut connection) = connect("server:7000").await else { continue };
+            if connection.write_all(b"x").await.is_ok()
+                && let Ok(end) = connection.recv().await
+            {
+                assert_eq!(end.as_deref(), Some(&b"x"[..]));
+            }
+        }
+    });
 }

@@ -8,7 +8,6 @@ use super::Interest;
 use super::kernel::SimulatedKernel;
 use crate::kernel::Polling;
 use crate::sim::{Fault, Operation};
-use crate::sys::epoll::WRITABLE;
 
 pub(crate) struct SimulatedPoller {
     kernel: SimulatedKernel,
@@ -27,12 +26,18 @@ impl Polling for SimulatedPoller {
     fn watch(&self, descriptor: RawFd, interest: u32, data: u64) -> io::Result<()> {
         let SimulatedKernel { simulation, seat } = &self.kernel;
         let world = simulation.world();
-        let file = world.file(seat.host, descriptor)?;
-        // Who connects or waits for room can do something about it. Whom nothing is received from any more is left to an
-        // orderly end that means nothing.
-        if interest & WRITABLE != 0 && world.hit(Fault::NoMemory, Operation::Watch) {
+        let is_wake = world.tag(world.file(seat.host, descriptor)?).is_some();
+        if !is_wake && world.hit(Fault::NoMemory, Operation::Watch) {
             return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         }
+        self.watch_again(descriptor, interest, data)
+    }
+
+    /// Changing a watch takes no memory.
+    fn watch_again(&self, descriptor: RawFd, interest: u32, data: u64) -> io::Result<()> {
+        let SimulatedKernel { simulation, seat } = &self.kernel;
+        let world = simulation.world();
+        let file = world.file(seat.host, descriptor)?;
         let edge = Interest::Edge { seat: seat.id, descriptor };
         let mut polls = seat.polls.borrow_mut();
         if !polls.watches(descriptor, file) {
@@ -42,10 +47,6 @@ impl Polling for SimulatedPoller {
             simulation.shared().unwatch(former, edge);
         }
         Ok(())
-    }
-
-    fn watch_again(&self, descriptor: RawFd, interest: u32, data: u64) -> io::Result<()> {
-        self.watch(descriptor, interest, data)
     }
 
     fn forget(&self, descriptor: RawFd) {

@@ -480,10 +480,10 @@ impl Stream {
             self.counters().connections_undelivered.increment();
             self.counters().bytes_undelivered.add(undelivered as u64);
             tracing::debug!(connection = self.number, undelivered, %error, "bytes were not delivered");
-            if matches!(error, Error::Os(_)) {
-                // The peer is there, and to it a FIN would say that this was all.
-                self.reset_on_close();
-            }
+        }
+        if matches!(error, Error::Os(_)) && !state.flags.is(Flag::FIN_SENT) {
+            // The peer may be there, and to it a FIN would say that this was all.
+            self.reset_on_close();
         }
         if let Some(place) = state.outbox {
             let posted = self.local.with_posted(place, Option::take);
