@@ -88,6 +88,8 @@ pub(crate) struct UringDriver<K: Kernel = Linux> {
     kernel: K,
     /// Queued sends that were put into the submission queue, should a turn have failed since.
     offered: usize,
+    /// The latest turn entered the ring with leave to sleep.
+    may_sleep: bool,
     counters: Arc<DriverCounters>,
     now: Instant,
 }
@@ -129,7 +131,7 @@ impl<K: Kernel> UringDriver<K> {
         let operations =
             Operations::new(kernel.clone(), pool, buffers, wake, Arc::clone(&counters), setup.traits);
         let now = kernel.monotonic_now();
-        Ok(Self { ring, operations, kernel, offered: 0, counters, now })
+        Ok(Self { ring, operations, kernel, offered: 0, may_sleep: false, counters, now })
     }
 
     /// Entries of the submission queue, the completion queue and the buffer ring, as they came out.
@@ -180,9 +182,11 @@ impl<K: Kernel> UringDriver<K> {
     /// Enters the kernel once, unless there is no reason to.
     fn wait(&mut self, wait: Wait) -> io::Result<()> {
         let is_idle = self.ring.pending() == 0 && !self.ring.wants_entering();
+        self.may_sleep = false;
         if is_idle && (wait == Wait::Poll || self.ring.has_completions()) {
             return Ok(());
         }
+        self.may_sleep = wait != Wait::Poll;
         self.enter(wait)?;
         Ok(())
     }
@@ -315,7 +319,7 @@ impl<K: Kernel> Driver for UringDriver<K> {
     }
 
     fn is_asleep(&self) -> bool {
-        self.ring.is_asleep()
+        self.may_sleep && self.ring.is_asleep()
     }
 
     fn peek(&mut self) -> bool {
