@@ -42,6 +42,12 @@ fn a_pass_of_small_buffers_is_no_overrun() {
     });
 }
 
+/// Nor did it know that copies, which are made when buffers are short, take more than the buffers did.
+#[test]
+fn a_pass_of_copies_is_no_overrun() {
+    holds("clocks", 8192);
+}
+
 /// Counts what comes, and lets much come meanwhile.
 async fn sleepy(mut connection: Connection) -> HandlerResult {
     let mut received = 0;

@@ -1,6 +1,6 @@
 //! What must be true of a connection between two turns.
 
-use annulet_driver::Payload;
+use annulet_driver::{Chunk, Payload};
 use annulet_runtime::Audit;
 
 use super::local::STAGING_MAX;
@@ -56,7 +56,9 @@ impl Stream {
 
     fn unread_max(&self) -> usize {
         let buffer_size = self.reactor().driver(|driver| driver.pool().buffer_size()) as usize;
-        let pass = (PASS_BYTES + buffer_size).max(PASS_BUFFERS * buffer_size);
+        // When buffers are short what they hold is copied, and a copy takes a little more.
+        let copied = buffer_size + Chunk::from(Vec::new()).pinned();
+        let pass = (PASS_BYTES.div_ceil(buffer_size) + 1).max(PASS_BUFFERS) * copied;
         self.group.limits.unread_max + PASSES_UNTIL_STOPPED * pass
     }
 }
